@@ -1,0 +1,1 @@
+"""Experiments of the papers: declarative configurations and one runner."""

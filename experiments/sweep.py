@@ -1,0 +1,226 @@
+"""Running a sweep: each cell is one atomic file, so that a killed sweep resumes and has lost its running cell only.
+
+``<results>/<paper>/cells/<key>.npz`` holds a cell, ``optima/<key>.json`` the minimum of a problem; figures of one paper
+share them. ``<results>/<paper>/<figure>/`` holds what a figure is drawn from, merged from the cells.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from scipy.optimize import OptimizeResult
+
+from experiments import catalog, environment
+from experiments.config import Cell, Config
+from experiments.storage import read_json, replacing, write_json
+from gnsopt import GradNormSmooth, Status
+from gnsopt.driver import ROUNDING, Trace
+
+COUNTS = ("nit", "nfev", "njev", "nhev", "nhessp", "nsolve")
+FACTS = (  # the columns of runs.csv before those of the settings
+    *("cell", "label", "status", "success", *COUNTS, "seconds", "seconds_min", "seconds_max", "fun", "f_star", "gap"),
+    *("gnorm", "curvature", "f_star_route", "gnsopt", "commit", "message"),
+)
+
+
+def run(config: Config, results: Path, force: bool, console: Console) -> list[str]:
+    """Run the cells that are not there yet (all with `force`), merge, and return one sentence for each failure."""
+    paper = results / config.paper
+    cells = {cell.key: cell for cell in config.cells}
+    todo = [cell for key, cell in cells.items() if force or _read_cell(paper, key) is None]
+    console.print(
+        f"{config.paper}/{config.figure}: {len(cells)} cells, {len(cells) - len(todo)} of them there", highlight=False
+    )
+    optima = _Optima(paper, force)
+    absent: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with environment.limited_threads(config.threads), Progress(*columns, console=console) as progress:
+            surroundings = environment.describe()
+            task = progress.add_task("", total=len(todo))
+            for cell in todo:
+                progress.update(task, description=cell.label)
+                try:
+                    _write_cell(paper, cell.key, *measure(cell, optima(cell)), surroundings)
+                except FileNotFoundError as error:  # the data set is absent
+                    absent[cell.key] = str(error)
+                except Exception as error:  # a broken cell must not cost the others
+                    failed[cell.key] = f"{type(error).__name__}: {error}"
+                progress.advance(task)
+    finally:  # after Ctrl-C too: what is there can be looked at
+        _merge(config, paper, optima, absent | failed)
+    for reason in dict.fromkeys(absent.values()):
+        labels = ", ".join(cells[key].label for key, text in absent.items() if text == reason)
+        console.print(f"left out: {labels}: {reason}", style="yellow", markup=False, highlight=False)
+    return [f"{config.paper}/{config.figure}, {cells[key].label}: {text}" for key, text in failed.items()]
+
+
+def measure(cell: Cell, f_star: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a cell, after its warm-up, as often as it asks; return the facts and the trace of the run of median time."""
+    if cell.run["warmup"]:
+        _minimize(cell, f_star, maxiter=cell.run["warmup"])
+    found = sorted((_minimize(cell, f_star) for _ in range(cell.run["repeats"])), key=_seconds)
+    median = found[(len(found) - 1) // 2]
+    facts = {
+        "status": Status(median.status).name.lower(),
+        "success": bool(median.success),
+        **{name: int(median[name]) for name in COUNTS},
+        "seconds": _seconds(median),
+        "seconds_min": _seconds(found[0]),
+        "seconds_max": _seconds(found[-1]),
+        "fun": float(median.fun),
+        "gnorm": float(np.max(np.abs(median.jac))),
+        "curvature": median.curvature,
+        "message": median.message,
+    }
+    return facts, median.trace.as_dict()
+
+
+def _seconds(found: OptimizeResult) -> float:
+    trace: Trace = found.trace
+    return float(trace["time"][-1])
+
+
+def _minimize(cell: Cell, f_star: float | None, **overrides: Any) -> OptimizeResult:
+    """Run once, on a fresh instance: what a run keeps in its problem must not help the next one."""
+    instance = catalog.problem(cell.problem, cell.run["seed"])
+    solver = catalog.solver(cell.solver, instance, cell.run["seed"])
+    stop = dict(cell.stop)
+    if "gap" in stop:
+        if f_star is None:
+            raise ValueError(f"stop gap={stop['gap']} needs the minimum, unknown for {cell.problem}; use gtol")
+        stop["f_target"] = f_star + stop.pop("gap")
+        stop.setdefault("gtol", 0.0)
+    found = solver.minimize(instance.objective, instance.x0, **stop | overrides)
+    if found.status == Status.INTERRUPTED:  # the driver made a result of Ctrl-C: the sweep ends here
+        raise KeyboardInterrupt
+    return found
+
+
+class _Optima:
+    """The minimum of each problem, computed once by the most accurate route and kept in a file."""
+
+    def __init__(self, paper: Path, force: bool) -> None:
+        self._folder, self._force = paper / "optima", force
+
+    def __call__(self, cell: Cell) -> float | None:
+        """Return f*, or None where it is not known."""
+        return self.record(cell)["f_star"]
+
+    def record(self, cell: Cell, compute: bool = True) -> dict[str, Any]:
+        """Return f* and the route to it, from the file where there is one."""
+        path = self._folder / f"{cell.problem_key}.json"
+        if compute and (self._force or not path.exists()):
+            write_json(path, {"problem": cell.problem, **minimum(cell)})
+        self._force = self._force and not compute
+        return read_json(path) if path.exists() else {"f_star": None, "route": "unknown"}
+
+
+def minimum(cell: Cell) -> dict[str, Any]:
+    """Return f* of the cell's problem: its own, or the value where a convex problem's gradient vanishes in float64."""
+    instance = catalog.problem(cell.problem, cell.run["seed"])
+    objective = instance.objective
+    if objective.f_star is not None:
+        return {"f_star": objective.f_star, "route": "known in closed form"}
+    if not objective.convex:
+        return {"f_star": None, "route": "unknown"}
+    found = GradNormSmooth().minimize(objective, instance.x0, gtol=0.0)
+    if found.status == Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    limit = (Status.PRECISION_LIMIT, Status.CONVERGED)
+    if found.status not in limit:
+        raise RuntimeError(f"no minimum of {cell.problem}: {found.message}")
+    gnorm = float(np.max(np.abs(found.jac)))
+    return {"f_star": float(found.fun), "route": f"grad f = 0 to the limit of float64, |g|_inf = {gnorm:.1e}"}
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def _cell_path(paper: Path, key: str) -> Path:
+    return paper / "cells" / f"{key}.npz"
+
+
+def _write_cell(
+    paper: Path, key: str, facts: dict[str, Any], trace: dict[str, Any], surroundings: dict[str, Any]
+) -> None:
+    with replacing(_cell_path(paper, key)) as file:
+        np.savez(file, facts=json.dumps(facts), environment=json.dumps(surroundings), **trace)
+
+
+def _read_cell(paper: Path, key: str) -> dict[str, Any] | None:
+    """Return facts, environment and trace of a cell; None where there is none."""
+    path = _cell_path(paper, key)
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        cell: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+    facts, surroundings = (json.loads(str(cell.pop(name))) for name in ("facts", "environment"))
+    return {"facts": facts, "environment": surroundings, "trace": cell}
+
+
+def _merge(config: Config, paper: Path, optima: _Optima, skipped: dict[str, str]) -> None:
+    """Write config.toml, environment.json, trace.npz and, last, runs.csv from the cells that are there."""
+    folder = paper / config.figure
+    rows: list[dict[str, Any]] = []
+    traces: dict[str, Any] = {}
+    surroundings: list[dict[str, Any]] = []
+    for cell in config.cells:
+        done = _read_cell(paper, cell.key)
+        row: dict[str, Any] = {"cell": cell.key, "label": cell.label} | _settings(cell)
+        if done is None or cell.key in skipped:
+            rows.append(row | {"status": "left out", "message": skipped.get(cell.key, "not run yet")})
+            continue
+        optimum = optima.record(cell, compute=False)
+        used = done["environment"]
+        rows.append(row | done["facts"] | {"f_star": optimum["f_star"], "f_star_route": optimum["route"]})
+        rows[-1] |= {name: used[name] for name in ("gnsopt", "commit")}
+        traces |= {f"{cell.key}/{name}": column for name, column in done["trace"].items()}
+        if used not in surroundings:
+            surroundings.append(used)
+    for cell, row in zip(config.cells, rows, strict=True):
+        if "fun" in row:
+            same = [r["fun"] for c, r in zip(config.cells, rows, strict=True) if c.problem == cell.problem and "fun" in r]
+            row |= _gap(row, min(same))
+    with replacing(folder / "config.toml") as file:
+        file.write(config.text)
+    write_json(folder / "environment.json", {"quick": config.quick, "environments": surroundings})
+    with replacing(folder / "trace.npz") as file:
+        np.savez(file, **traces)
+    with replacing(folder / "runs.csv") as file:
+        file.write(_csv(rows))
+
+
+def _gap(row: dict[str, Any], lowest: float) -> dict[str, Any]:
+    """Return f*, its route and the gap; without a known f* it is the lowest value of the problem's runs."""
+    f_star, route = row["f_star"], row["f_star_route"]
+    if f_star is None:
+        f_star, route = lowest, "the lowest value of these runs"
+    if lowest < f_star - ROUNDING * abs(f_star):
+        raise RuntimeError(f"{row['label']}: a run reached {lowest!r}, below the f* = {f_star!r} of {route!r}")
+    return {"f_star": f_star, "f_star_route": route, "gap": row["fun"] - f_star}
+
+
+def _settings(cell: Cell) -> dict[str, Any]:
+    """Return the settings of a cell as columns, ``problem.n``, ``solver.alpha``, ``run.repeats``."""
+    parts = (("problem", cell.problem), ("solver", cell.solver), ("stop", cell.stop), ("run", cell.run))
+    return {f"{part}.{name}": value for part, table in parts for name, value in table.items()}
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    names = dict.fromkeys(FACTS)
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

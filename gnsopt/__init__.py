@@ -1,0 +1,64 @@
+"""Deterministic full-batch solvers for convex and non-convex problems.
+
+==================  ============================================  =======================
+symbol in papers    meaning                                       in code
+==================  ============================================  =======================
+``x, x+``           current and trial point                       ``x, y`` (`Point`)
+``f, g, H``         value, gradient, (approximate) Hessian        ``x.f, x.g, H``
+``B``               metric of the norms                           ``metric=``
+``lambda, gamma``   damping, radius: ``lambda = |g|_*/gamma``     ``lam, gamma``
+``A, a_i``          design and its rows                           ``design``
+``mu``              smoothing of log-sum-exp                      ``mu``
+``tau``             penalty ``tau/2 |x|^2``                       ``l2``
+==================  ============================================  =======================
+
+Three doors: ``GradNormSmooth(...).minimize(problem)``, ``gnsopt.minimize(problem_or_fun, ...)`` and
+``scipy.optimize.minimize(..., method=GradNormSmooth())``. All losses are means over samples.
+"""
+
+from gnsopt import curvature, datasets
+from gnsopt.linalg.metric import Metric, gram_metric
+from gnsopt.minimize import minimize
+from gnsopt.objective import Objective
+from gnsopt.point import Counts, Point
+from gnsopt.problems import LinearModel, Logistic, LogSumExp, Softmax
+from gnsopt.solver import Solver
+from gnsopt.solvers import (
+    SOLVERS,
+    CubicNewton,
+    FastGradientMethod,
+    GradientMethod,
+    GradNormSmooth,
+    SuperNewton,
+)
+from gnsopt.stopping import GradientNorm, MaxIterations, MaxTime, Status, Target
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SOLVERS",
+    "Counts",
+    "CubicNewton",
+    "FastGradientMethod",
+    "GradNormSmooth",
+    "GradientMethod",
+    "GradientNorm",
+    "LinearModel",
+    "LogSumExp",
+    "Logistic",
+    "MaxIterations",
+    "MaxTime",
+    "Metric",
+    "Objective",
+    "Point",
+    "Softmax",
+    "Solver",
+    "Status",
+    "SuperNewton",
+    "Target",
+    "__version__",
+    "curvature",
+    "datasets",
+    "gram_metric",
+    "minimize",
+]

@@ -1,0 +1,191 @@
+"""``gnsopt compare``: several methods on one data set, by one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from scipy.optimize import OptimizeResult
+
+from gnsopt import plotting
+from gnsopt.cli.fit import INTERRUPTED, exit_code, facts_of
+from gnsopt.cli.interrupt import interruptible
+from gnsopt.cli.misuse import Misuse, said_in_one_line
+from gnsopt.cli.options import (
+    L2,
+    Data,
+    Intercept,
+    Loss,
+    LossOption,
+    MaxIter,
+    MaxTime,
+    Quiet,
+    Task,
+    Tol,
+    ZeroBased,
+    check_writable,
+    read_method,
+    read_task,
+)
+from gnsopt.cli.saving import save
+from gnsopt.cli.screen import Meter, describe, notices, output, table
+from gnsopt.point import Point
+from gnsopt.stopping import Status, gradient_norm
+
+FORMATS = (".png", ".pdf", ".svg")
+FigureOption = Annotated[Path, typer.Option(metavar="PATH", help="Where the figure goes: .png, .pdf or .svg.")]
+HEADINGS = {
+    "method": "method",
+    "status": "status",
+    "nit": "iterations",
+    "njev": "gradients",
+    "nhev": "Hessians",
+    "nhessp": "products",
+    "seconds": "seconds",
+    "gap": "f - f*",
+    "gnorm": "|g|",
+}
+SHORT = HEADINGS | {"nit": "iter", "njev": "grad", "nhev": "Hess", "nhessp": "prod", "seconds": "sec"}
+WIDE = 105  # columns from which the full headings are used
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method's run, with value and gradient norm evaluated afresh at its point."""
+
+    label: str
+    result: OptimizeResult
+    fun: float
+    gnorm: float
+
+
+def compare(
+    data: Data,
+    methods: Annotated[
+        str, typer.Option(metavar="NAMES", help="With commas between them; 'gnsopt methods' lists them.")
+    ] = "gns, gns:exact:cg, super-newton, scipy:L-BFGS-B, scipy:trust-ncg",
+    loss: LossOption = Loss.auto,
+    l2: L2 = "1/n",
+    intercept: Intercept = False,
+    tol: Tol = 1e-8,
+    maxiter: MaxIter = 10_000,
+    maxtime: MaxTime = None,
+    zero_based: ZeroBased = False,
+    figure: FigureOption = Path("gnsopt-compare.png"),
+    no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw nothing.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Compare methods on DATA: one table and one figure.
+
+    All start at zero and stop by the same rule; the limits are those of each method. Seconds are the method's own:
+    recording is not in them, nor is compilation, for each method makes one iteration before.
+    """
+    labels = read_labels(methods)
+    target = None if no_figure else figure
+    check_writable(target, FORMATS)
+    screen = output()
+    screen.quiet = quiet
+    runs: list[Run] = []
+    stopped = False
+    try:
+        with interruptible():
+            task = read_task(data, loss, l2, intercept, zero_based)
+            describe(screen, facts_of(task))
+            limits = {"gtol": tol, "maxiter": maxiter, "maxtime": maxtime}
+            stopped = run_all(task, labels, limits, runs, quiet)
+    except KeyboardInterrupt:
+        stopped = True
+    if stopped:
+        notices().print(f"interrupted: {len(runs)} of {len(labels)} methods have run")
+    if runs:
+        report(screen, runs, task.name, target)
+    return INTERRUPTED if stopped else max(exit_code(run.result.status) for run in runs)
+
+
+def read_labels(methods: str) -> list[str]:
+    """Return the methods that the user listed, all of them readable and none of them twice."""
+    labels = [label.strip() for label in methods.split(",") if label.strip()]
+    if not labels:
+        raise Misuse("--methods is empty: name some, such as gns,scipy:L-BFGS-B (see 'gnsopt methods')")
+    for label in labels:
+        read_method(label)
+        if labels.count(label) > 1:
+            raise Misuse(f"method {label!r} is listed twice: leave one out")
+    return labels
+
+
+def run_all(task: Task, labels: list[str], limits: dict[str, Any], runs: list[Run], quiet: bool) -> bool:
+    """Run the methods in turn, appending to `runs`; return whether the user stopped them."""
+    with Meter(limits["gtol"], quiet, timed=True) as meter:
+        for number, label in enumerate(labels, 1):
+            run = run_one(task, label, limits, meter.follow(f"{label} ({number} of {len(labels)})"))
+            if run is None:
+                return True
+            runs.append(run)
+            if run.result.status == Status.INTERRUPTED:
+                return True
+    return False
+
+
+def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[..., None]) -> Run | None:
+    """Run one method on a fresh problem, after one iteration on another that compiles what it needs.
+
+    None means interrupted before it began.
+    """
+    method = read_method(label)
+    with said_in_one_line():
+        first = method.minimize(task.problem(), **(limits | {"maxiter": 1}))
+        if first.status == Status.INTERRUPTED:
+            return None
+        problem = task.problem()
+        result = method.minimize(problem, **limits, callback=callback)
+    point = Point(problem, result.x)
+    return Run(label, result, point.f, gradient_norm(point))
+
+
+def report(screen: Console, runs: list[Run], title: str, figure: Path | None) -> None:
+    """Print the table, what the failed runs say, and draw the figure."""
+    best = best_value(runs)
+    headings = HEADINGS if screen.width >= WIDE else SHORT
+    screen.print()
+    screen.print(table(headings, [row_of(run, best) for run in runs]))
+    screen.print()
+    describe(screen, {"f*": f"{best:.15g}, the lowest value of all runs"})
+    for run in runs:
+        if not Status(run.result.status).success:
+            screen.print(f"{run.label}: {run.result.message}")
+    if figure is not None:
+        draw(screen, runs, best, title, figure)
+
+
+def best_value(runs: list[Run]) -> float:
+    """Return the lowest value that any run has seen."""
+    return float(min(min(run.fun, run.result.trace["fun"].min()) for run in runs))
+
+
+def row_of(run: Run, best: float) -> dict[str, str]:
+    """Return the cells of a run."""
+    gap = run.fun - best
+    counts = {name: str(run.result[name]) for name in ("nit", "njev", "nhev", "nhessp")}
+    return counts | {
+        "method": run.label,
+        "status": Status(run.result.status).name.lower().replace("_", " "),
+        "seconds": f"{run.result.trace['time'][-1]:.3g}",
+        "gap": f"{gap:.1e}" if gap else "0",
+        "gnorm": f"{run.gnorm:.1e}",
+    }
+
+
+def draw(screen: Console, runs: list[Run], best: float, title: str, path: Path) -> None:
+    """Draw the figure, or say what is missing for it."""
+    try:
+        figure = plotting.convergence({run.label: run.result.trace for run in runs}, best, title=title)
+    except ImportError as error:
+        notices().print(f"no figure: {error}")
+        return
+    save(path, figure.savefig)
+    describe(screen, {"figure": str(path)})

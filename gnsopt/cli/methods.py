@@ -1,0 +1,53 @@
+"""``gnsopt methods``: what can be named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from gnsopt.cli.scipy_method import METHODS as SCIPY
+from gnsopt.cli.screen import output
+from gnsopt.curvature import NAMES
+from gnsopt.curvature.selection import DESCRIPTIONS, METHODS
+from gnsopt.solvers import SOLVERS
+
+CURVATURES = {
+    "auto": "the Hessian of a convex problem, otherwise Gauss-Newton where there is one",
+    "exact": "the Hessian",
+    "gauss_newton": "the Gauss-Newton matrix (of a linear model: the Hessian)",
+    "fisher": "the empirical Fisher matrix, from the samples' gradients",
+    "diagonal": "the diagonal of the Hessian, clipped at zero",
+    "zero": "none: normalised gradient steps",
+    "lazy:m": "the Hessian, kept for m steps: lazy:5",
+}
+
+
+def methods() -> int:
+    """List the methods, the curvatures and the linear solvers."""
+    screen = output()
+    takes = [name for name, solver in SOLVERS.items() if "curvature" in solver.settings()]
+    screen.print("NAME[:curvature[:linear solver]] or scipy:NAME, such as gns, gns:fisher, gns:exact:cg\n")
+    screen.print(_listing("methods", {name: _summary(solver) for name, solver in SOLVERS.items()}))
+    curvatures = CURVATURES | {name: _summary(model) for name, model in NAMES.items() if name not in CURVATURES}
+    screen.print(_listing(f"curvatures (of {', '.join(takes)})", curvatures))
+    screen.print(
+        _listing("linear solvers", {name: DESCRIPTIONS.get(name, "chosen by counted work") for name in METHODS})
+    )
+    screen.print(_listing("SciPy's methods, in gnsopt compare", {"scipy:": ", ".join(SCIPY)}))
+    return 0
+
+
+def _summary(thing: Any) -> str:
+    """First line of the docstring, without the name of the method, which the listing has."""
+    return str(thing.__doc__ or "").strip().splitlines()[0].partition(" (method ")[0].rstrip(".")
+
+
+def _listing(title: str, rows: dict[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    table.add_column(min_width=14, no_wrap=True, style="cyan")
+    table.add_column(overflow="fold")
+    for row in rows.items():
+        table.add_row(*row)
+    table.add_row("", "")
+    return table

@@ -1,0 +1,51 @@
+"""Files that are there whole or not at all: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+from gnsopt.cli.misuse import said_in_one_line
+from gnsopt.problems import Logistic, Softmax
+from gnsopt.stopping import Status
+
+
+def save(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write(temporary)`` and move the file to `path`."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    with said_in_one_line():
+        try:
+            write(part)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def save_weights(
+    path: Path, problem: Logistic | Softmax, result: OptimizeResult, intercept: bool, l2: float, loss: str
+) -> None:
+    """Save the weights of a linear model with what is needed to use them.
+
+    ``weights`` has shape (n_features,) for logistic regression and (n_features, n_classes) for softmax, with one more
+    row, the last, for an intercept.
+    """
+    weights = result.x if problem.k == 1 else result.x.reshape(-1, problem.k)
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:  # np.savez given a name would add an ending to it
+            np.savez(
+                file,
+                weights=weights,
+                classes=problem.classes,
+                intercept=intercept,
+                l2=l2,
+                loss=loss,
+                status=Status(result.status).name.lower(),
+            )
+
+    save(path, write)

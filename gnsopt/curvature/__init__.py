@@ -1,0 +1,67 @@
+r"""Curvature models: callables ``Point -> Curvature``; every one works in every solver.
+
+===========================  =========================  ===========================================================
+in the papers                name                       matrix
+===========================  =========================  ===========================================================
+exact Hessian                ``exact``                  ``hess f``; ``auto`` takes it for convex problems
+weighted Gauss-Newton        ``gauss_newton``           `LogSumExp`: ``A' diag(pi) A / mu``
+Gauss-Newton + Fisher term   ``gauss_newton``           powers of a residual: ``r^{p-2} J'J + (p-2) r^{-p} g g'``
+generalised Gauss-Newton     ``gauss_newton``           losses of a model's output: ``J' (hess loss) J``
+Fisher term alone            ``fisher``                 powers of a residual: ``(p-2) r^{-p} g g'``
+empirical Fisher             ``fisher``                 linear models: ``sum_i w_i grad l_i grad l_i' + l2``
+exact diagonal               ``diagonal``               ``diag(max(diag(hess f), 0))``
+zero matrix                  ``zero``                   0: normalised gradient steps
+projected Hessian            ``projected``              positive part; ``projected:absolute``: absolute value
+top-k spectral               ``topk:k``                 k largest eigenvalues, clipped at zero
+lazy                         ``lazy:m``                 any of them, kept for m steps
+subsampled                   ``subsampled:fraction``    that of a fixed subset of rows
+secant                       ``secant``, `BFGS()`       quasi-Newton updates; ``secant:sr1``
+===========================  =========================  ===========================================================
+
+Each of `FromProblem`, `Lazy`, `Projected`, `TopK`, `Subsampled`, `Secant` states its inexactness: the constants of
+``|hess f - H|_* <= C1 + C2 |g|_*^{1 - beta}``. `gnsopt.diagnostics.inexactness` measures them along a run.
+"""
+
+from gnsopt.curvature.base import Build, Curvature, CurvatureModel, start
+from gnsopt.curvature.models import (
+    NAMES,
+    FromProblem,
+    Lazy,
+    auto,
+    diagonal,
+    exact,
+    fisher,
+    gauss_newton,
+    lazy,
+    projected,
+    resolve,
+    secant,
+    zero,
+)
+from gnsopt.curvature.secant import Secant
+from gnsopt.curvature.spectral import Projected, TopK
+from gnsopt.curvature.subsampled import Subsampled
+
+__all__ = [
+    "NAMES",
+    "Build",
+    "Curvature",
+    "CurvatureModel",
+    "FromProblem",
+    "Lazy",
+    "Projected",
+    "Secant",
+    "Subsampled",
+    "TopK",
+    "auto",
+    "diagonal",
+    "exact",
+    "fisher",
+    "gauss_newton",
+    "lazy",
+    "projected",
+    "resolve",
+    "secant",
+    "start",
+    "zero",
+]

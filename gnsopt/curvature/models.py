@@ -1,0 +1,201 @@
+"""Curvature models that take an approximation from the problem (exact, ..., zero; lazy), and the table of all names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import BFGS, SR1
+
+from gnsopt.curvature.base import Build, Curvature, start
+from gnsopt.curvature.secant import STRATEGY, Secant
+from gnsopt.curvature.selection import METHODS, Engine
+from gnsopt.curvature.spectral import Projected, TopK
+from gnsopt.curvature.subsampled import Subsampled
+from gnsopt.exceptions import MissingRequirement
+from gnsopt.linalg.forms import Form
+from gnsopt.linalg.structured import Diagonal, Zero
+from gnsopt.point import Point
+
+
+@dataclass(frozen=True)
+class FromProblem:
+    r"""The approximation that the problem calls `kind`.
+
+    Parameters
+    ----------
+    kind : str
+        ``"hess"``, ``"gauss_newton"``, ``"fisher"``, ``"diagonal"`` (that of the Hessian, clipped at zero), ``"zero"``
+        or ``"auto"``: the quasi-Newton strategy that the user gave as ``hess``, else the Hessian of a convex problem,
+        else the Gauss-Newton approximation where there is one, else the Hessian.
+    solver : {"auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg"}, default="auto"
+        How shifted systems are solved.
+    theta : float, default=0.25
+        Inexact solves stop at ``|r|_* <= theta lam |h|``; 0.1 to 0.5 give the same number of outer steps [gns 5.2].
+    floor : float, default=1e-3
+        Or at ``|r|_* <= floor |g|_*``: three digits a step are as many as an outer step can use (chosen).
+    max_products : int, default=20000
+        Products per solve at the most.
+    """
+
+    kind: str
+    solver: str = "auto"
+    theta: float = 0.25
+    floor: float = 1e-3
+    max_products: int = 20_000
+
+    def __post_init__(self) -> None:
+        """Refuse unknown solvers and accuracies outside (0, 1)."""
+        if self.solver not in METHODS:
+            raise ValueError(f"solver={self.solver!r} is unknown; choose one of {METHODS}")
+        if not (0 < self.theta < 1 and 0 <= self.floor < 1):
+            raise ValueError(f"theta={self.theta} and floor={self.floor} must lie in (0, 1) and [0, 1)")
+
+    def using(self, solver: str, **settings: Any) -> FromProblem:
+        """Return the same model with another linear solver: ``exact.using("cg", theta=0.1)``."""
+        return replace(self, solver=solver, **settings)
+
+    def start(self, x: Point) -> Build:
+        """Resolve ``"auto"``, check that the problem offers the approximation, and begin a run."""
+        objective, kind = x.objective, self.kind
+        if kind == "auto" and objective.strategy is not None:
+            return Secant(objective.strategy).start(x)
+        if kind == "auto":
+            kind = "gauss_newton" if not objective.convex and objective.offers("gauss_newton") else "hess"
+        if kind == "diagonal" and not (objective.offers("hess") or objective.offers("hessp")):
+            objective.require("hess", "its diagonal")
+        if kind not in ("zero", "diagonal") and not (kind == "hess" and objective.offers("hessp")):
+            objective.require(kind, f"curvature {kind!r}")
+        engine = Engine(self.solver, self.theta, self.floor, self.max_products)
+
+        def build(x: Point) -> Curvature:
+            form = _form(x, kind)
+            return Curvature(form, engine.attach(form, x, LABELS.get(kind, kind)), x.counts)
+
+        return build
+
+
+LABELS = {"hess": "exact Hessian", "gauss_newton": "Gauss-Newton", "fisher": "Fisher", "zero": "zero matrix"}
+
+
+def _form(x: Point, kind: str) -> Form:
+    if kind == "zero":
+        return Zero(x.x.size)
+    if kind != "diagonal":
+        return x.hess(kind)
+    d = x.hess().diagonal()
+    if d is None:
+        raise MissingRequirement(
+            f"{type(x.objective).__name__}: its Hessian has no diagonal; return an array from hess"
+        )
+    return Diagonal(np.maximum(d, 0.0))
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Keep a curvature for `m` accepted steps: ``H(x_{last refresh})``, factorised once for all of them.
+
+    Parameters
+    ----------
+    m : int
+        Steps between refreshes, at least 1 (Doikov, Chayti and Jaggi, 2212.00781; 3 to 10 in practice).
+    model : CurvatureModel, optional
+        What is kept; by default the exact Hessian, tridiagonalised, so that each later shift costs O(n^2).
+    """
+
+    m: int
+    model: Any = None
+
+    def __post_init__(self) -> None:
+        """Refuse m < 1."""
+        if not (isinstance(self.m, int | np.integer) and self.m >= 1):
+            raise ValueError(f"lazy(m={self.m!r}): m must be an integer of at least 1")
+
+    def start(self, x: Point) -> Build:
+        """Begin a run: a new curvature at every m-th call."""
+        model = start(exact if self.model is None else self.model, x)
+        calls, kept = 0, None
+
+        def build(x: Point) -> Curvature:
+            nonlocal calls, kept
+            if kept is None or calls % self.m == 0:
+                kept = model(x)
+                x.counts.choices["curvature"] = (
+                    f"{x.counts.choices.get('curvature', 'curvature')}, kept for {self.m} steps"
+                )
+            calls += 1
+            return kept
+
+        return build
+
+
+auto = FromProblem("auto")
+exact = FromProblem("hess")
+gauss_newton = FromProblem("gauss_newton")
+fisher = FromProblem("fisher")
+diagonal = FromProblem("diagonal")
+zero = FromProblem("zero")
+lazy = Lazy
+projected = Projected()
+secant = Secant()
+
+NAMES: dict[str, Any] = {
+    "auto": auto,
+    "exact": exact,
+    "gauss_newton": gauss_newton,
+    "fisher": fisher,
+    "diagonal": diagonal,
+    "zero": zero,
+    "projected": projected,
+    "secant": secant,
+}
+
+# Names that take something else than a linear solver behind the colon.
+PARSED: dict[str, Callable[[str], Any]] = {
+    "lazy": lambda m: Lazy(int(m)),
+    "topk": lambda k: TopK(int(k)),
+    "subsampled": lambda rows: Subsampled(int(rows) if rows.isdigit() else float(rows)),
+    "projected": Projected,
+    "secant": lambda name: Secant({"bfgs": BFGS, "sr1": SR1}[name]()),
+}
+FORMS = "'lazy:m', 'topk:k', 'subsampled:fraction', 'projected:absolute', 'secant:sr1'"
+
+
+def resolve(curvature: Any) -> Any:
+    """Turn a name, with a linear solver or another setting behind a colon (``"exact:cg"``), into a curvature model.
+
+    Parameters
+    ----------
+    curvature : str, CurvatureModel, HessianUpdateStrategy or callable
+        A name from `NAMES`; ``"exact:cg"`` and the like name the linear solver; ``"lazy:m"``, ``"topk:k"``,
+        ``"subsampled:fraction"`` (or a number of rows), ``"projected:absolute"``, ``"secant:sr1"``. A strategy of
+        SciPy becomes a `Secant`; a model is returned as it is.
+
+    Returns
+    -------
+    CurvatureModel or callable
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or what follows the colon makes no sense.
+    """
+    if isinstance(curvature, STRATEGY):
+        return Secant(curvature)
+    if not isinstance(curvature, str):
+        if not (callable(curvature) or hasattr(curvature, "start")):
+            raise TypeError(f"curvature={curvature!r}: pass one of {sorted(NAMES)}, a curvature model or a callable")
+        return curvature
+    name, _, setting = curvature.partition(":")
+    name = name.replace("-", "_")
+    try:
+        if setting and name in PARSED:
+            return PARSED[name](setting)
+        return NAMES[name].using(setting.replace("_", "-")) if setting else NAMES[name]
+    except KeyError:
+        raise ValueError(f"curvature={curvature!r} is unknown; choose one of {sorted(NAMES)}, or {FORMS}") from None
+    except ValueError as error:
+        raise ValueError(f"curvature={curvature!r}: {error}; write {FORMS}") from None

@@ -1,0 +1,160 @@
+"""Which shifted solve: chosen from counted work with fixed prices, never by the clock.
+
+Direct solves are taken where they cost no more than `DIRECT` products. Elsewhere a run starts with cheap
+preconditioned products and buys the next dearer help (class blocks, the dense Hessian as a preconditioner, the
+row-space dual) once the products spent since the last purchase have cost as much: rent or buy, within twice the best.
+A preconditioner stays frozen at the point where it was bought until its price has been spent again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gnsopt._typing import Array
+from gnsopt.linalg.forms import Dense, Form, Gram, RankOneUpdate, Shifted
+from gnsopt.linalg.precond import ClassBlocks, Frozen, Jacobi, Preconditioner
+from gnsopt.linalg.shifted import DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
+from gnsopt.point import Point
+
+METHODS = ("auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg")
+DIRECT = 30.0  # a solve by CG typically takes 10 to 30 products: up to this price the direct one is taken
+MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
+VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
+
+
+class Engine:
+    """The shifted solves of one run.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    theta : float
+        Accuracy of inexact solves, ``|r|_* <= theta lam |h|``.
+    floor : float
+        Relative residual below which an inexact solve is accurate enough for any outer step.
+    max_products : int
+        Products per inexact solve at the most.
+    """
+
+    def __init__(self, method: str, theta: float, floor: float, max_products: int) -> None:
+        self.method, self.theta, self.floor, self.max_products = method, theta, floor, max_products
+        self._level = 0  # the dearest help bought so far: index into the offers of `_prices`
+        self._spent = 0.0  # counted work of products since the last purchase
+        self._preconditioner: Preconditioner | None = None
+        self._fresh = False
+        self._row_space = False
+
+    def attach(self, form: Form, x: Point, kind: str) -> Shifted:
+        """Return the shifted solve of `form` at `x` and note the choice."""
+        structured = form.structured(x.metric) if self.method == "auto" else None
+        if structured is not None:
+            x.counts.choices["curvature"] = f"{kind} by its structure (n = {form.n})"
+            return structured
+        method = self.method if self.method != "auto" else self._choose(form, x)
+        x.counts.choices["curvature"] = f"{kind} by {DESCRIPTIONS[method]} (n = {form.n})"
+        if method in ("cholesky", "tridiagonal", "spectral"):
+            H = assemble(form, x)
+            if method == "spectral":
+                return SpectralShifted(H, x.metric)
+            return DenseShifted(H, x.metric, rent=3 if method == "cholesky" else 0)
+        if method == "row-space":
+            if not isinstance(form, Gram):
+                raise ValueError(f"solver='row-space' needs a linear model; {kind} is a {type(form).__name__}")
+            x.counts.nhev += 1
+            return RowSpaceShifted(form, x.metric)
+        return self._krylov(form, x)
+
+    def _choose(self, form: Form, x: Point) -> str:
+        product = form.product_price + VECTOR_WORK * form.n
+        row_space = _row_space_price(form, x)
+        if row_space <= DIRECT * product or self._row_space:
+            return "row-space"
+        if (
+            isinstance(form, Dense)
+            or x.metric.diagonal is None
+            or form.n <= 32
+            or _dense_price(form) <= DIRECT * product
+        ):
+            return "cholesky"
+        return "cg"
+
+    def _krylov(self, form: Form, x: Point) -> Shifted:
+        product = form.product_price + VECTOR_WORK * form.n
+        offers = _offers(form) if self.method == "auto" else []  # "cg" asked for by name stays free of matrices
+        self._fresh = False
+        if self._level == 0:
+            self._preconditioner, self._fresh = Jacobi(form), True
+
+        def matvec(v: Array) -> Array:
+            x.counts.nhessp += 1
+            return form.matvec(v)
+
+        def spend(used: int) -> Preconditioner | None:
+            self._spent += product
+            level = self._level + 1 if self._fresh else self._level  # stale help is renewed, fresh help is outbid
+            if level > len(offers) or self._spent < offers[level - 1][0]:
+                return None
+            self._spent, self._level, self._fresh = 0.0, level, True
+            x.counts.nhev += 1
+            self._preconditioner = offers[level - 1][1]()
+            return self._preconditioner
+
+        assert self._preconditioner is not None
+        return KrylovShifted(matvec, x.metric, self._preconditioner, self.theta, self.floor, self.max_products, spend)
+
+
+DESCRIPTIONS = {
+    "cholesky": "dense Cholesky",
+    "tridiagonal": "dense tridiagonalisation",
+    "spectral": "dense eigendecomposition",
+    "row-space": "Cholesky in the space of the rows",
+    "cg": "preconditioned conjugate gradients",
+}
+
+
+def assemble(form: Form, x: Point) -> Array:
+    """Return the lower triangle of `form`, counted as one Hessian (a user's dense one was counted when evaluated).
+
+    Parameters
+    ----------
+    form : Form
+        The matrix.
+    x : Point
+        Where it belongs; its counts are the run's.
+
+    Returns
+    -------
+    ndarray of shape (n, n)
+        Lower triangle, Fortran order.
+    """
+    x.counts.nhev += not isinstance(form, Dense)
+    return form.lower()
+
+
+def _dense_price(form: Form) -> float:
+    return form.dense_price + form.n**3 / 3 if 16.0 * form.n**2 <= MEMORY else np.inf
+
+
+def _row_space_price(form: Form, x: Point) -> float:
+    """Price of one row-space solve, the Gram matrix included; infinite where it does not apply."""
+    if not isinstance(form, Gram) or x.metric.diagonal is None:
+        return np.inf
+    m = form.design.n_samples * form.k
+    ridge = form.ridge.reshape(-1, form.k)[: form.design.n_features]
+    if m >= form.n or 24.0 * m**2 > MEMORY or np.ndim(x.metric.diagonal) or np.any(ridge != ridge.flat[0]):
+        return np.inf
+    return form.design.row_gram_price + m**3 / 3 + 4.0 * m**2 * form.k
+
+
+def _offers(form: Form) -> list[tuple[float, Any]]:
+    """Preconditioners on sale: (price, maker), cheapest first."""
+    offers: list[tuple[float, Any]] = []
+    gram = form.base if isinstance(form, RankOneUpdate) else form
+    if isinstance(gram, Gram) and gram.k > 1 and 24.0 * gram.k * gram.design.n_columns**2 <= MEMORY:
+        offers.append((ClassBlocks.price(gram), lambda: ClassBlocks(gram)))
+    if _dense_price(form) < np.inf:
+        offers.append((_dense_price(form), lambda: Frozen(form.lower())))
+    return offers

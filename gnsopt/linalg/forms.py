@@ -1,0 +1,288 @@
+"""Symmetric matrices known by their structure: products, diagonal and, where affordable, the dense triangle.
+
+A problem returns its Hessian as one of these forms; `gnsopt.linalg.shifted` chooses how to solve with it.
+``lower()`` is a Fortran-ordered array whose lower triangle holds the matrix (the upper one is undefined).
+Prices are counted work in BLAS-3 flops with fixed weights, so that every automatic choice is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from gnsopt._typing import Array
+from gnsopt.exceptions import NotPositiveDefinite
+from gnsopt.linalg.design import DENSE_PASS, SPARSE_PASS, Design
+from gnsopt.linalg.metric import Metric
+from gnsopt.linalg.rows import Rows
+
+
+class Shifted(ABC):
+    """``solve(lam, b) = (H + lam B)^{-1} b`` for one ``H``; `lam_noise` is the shift below which rounding decides."""
+
+    lam_noise: float = 0.0
+
+    @abstractmethod
+    def solve(self, lam: float, b: Array) -> Array:
+        """Return the solution; raise `NotPositiveDefinite` where ``H + lam B`` is not."""
+
+
+class Form(ABC):
+    """A symmetric n x n matrix."""
+
+    n: int
+    product_price: float = 0.0
+    dense_price: float = np.inf
+
+    @abstractmethod
+    def matvec(self, v: Array) -> Array:
+        """Return ``H v``."""
+
+    @abstractmethod
+    def diagonal(self) -> Array | None:
+        """Return the diagonal, or None where only products are known."""
+
+    def lower(self) -> Array:
+        """Return a Fortran-ordered array with the matrix in its lower triangle; by products unless overridden."""
+        H = np.empty((self.n, self.n), order="F")
+        e = np.zeros(self.n)
+        for j in range(self.n):
+            e[j] = 1.0
+            H[:, j] = self.matvec(e)
+            e[j] = 0.0
+        H += H.T.copy()
+        H *= 0.5
+        return H
+
+    def structured(self, metric: Metric) -> Shifted | None:
+        """Return shifted solves that use the structure (diagonal, banded, low rank), or None where there is none."""
+        return None
+
+    def dense(self) -> Array:
+        """Return the full symmetric matrix."""
+        L = np.tril(self.lower())
+        return np.asarray(L + np.tril(L, -1).T)
+
+
+class Dense(Form):
+    """A dense symmetric matrix; what a user's ``hess`` returns.
+
+    Parameters
+    ----------
+    H : ndarray of shape (n, n)
+        The matrix, symmetric up to rounding.
+    """
+
+    def __init__(self, H: Array) -> None:
+        self.H, self.n = H, H.shape[0]
+        self.product_price = DENSE_PASS * self.n**2
+        self.dense_price = 0.0
+
+    def matvec(self, v: Array) -> Array:
+        """Return ``H v``."""
+        return np.asarray(self.H @ v)
+
+    def diagonal(self) -> Array:
+        """Return the diagonal."""
+        return np.asarray(self.H.diagonal())
+
+    def lower(self) -> Array:
+        """Return ``(H + H') / 2``: a user's Hessian may be asymmetric by rounding."""
+        return np.asfortranarray((self.H + self.H.T) * 0.5)
+
+
+class Operator(Form):
+    """A matrix known by its products.
+
+    Parameters
+    ----------
+    n : int
+        Order of the matrix.
+    matvec : callable
+        ``matvec(v) -> H v``.
+    diagonal : ndarray of shape (n,), optional
+        The diagonal, for a Jacobi preconditioner.
+    product_price : float, optional
+        Counted work of one product.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        matvec: Callable[[Array], Array],
+        diagonal: Array | None = None,
+        product_price: float | None = None,
+    ) -> None:
+        self.n, self._matvec, self._diagonal = n, matvec, diagonal
+        self.product_price = SPARSE_PASS * n if product_price is None else product_price
+        self.dense_price = n * self.product_price
+
+    def matvec(self, v: Array) -> Array:
+        """Return ``H v``."""
+        return np.asarray(self._matvec(v), dtype=float).reshape(-1)
+
+    def diagonal(self) -> Array | None:
+        """Return the diagonal where it was given."""
+        return self._diagonal
+
+
+class Gram(Form):
+    r"""``H = A' blockdiag(D_i) A + diag(ridge)``: every linear model, binary (k = 1) or with k outputs.
+
+    Variables are flattened from (n_columns, k) in C order.
+
+    Parameters
+    ----------
+    design : Design
+        The rows ``a_i``.
+    rows : Rows
+        The blocks ``D_i``.
+    ridge : ndarray of shape (n,)
+        Non-negative diagonal term.
+    """
+
+    def __init__(self, design: Design, rows: Rows, ridge: Array) -> None:
+        self.design, self.rows, self.ridge = design, rows, ridge
+        self.k = rows.k
+        self.n = design.n_columns * self.k
+        self.product_price = 2 * self.k * design.pass_price
+        self.dense_price = design.gram_price * self.k * (self.k + 1) / 2
+
+    def matvec(self, v: Array) -> Array:
+        """Return ``A'(D (A v)) + ridge v``."""
+        V = v if self.k == 1 else v.reshape(-1, self.k)
+        out: Array = self.design.rmatvec(self.rows.apply(self.design.matvec(V))).reshape(-1)
+        out += self.ridge * v
+        return out
+
+    def diagonal(self) -> Array:
+        """Return ``sum_i a_ij^2 (D_i)_cc + ridge``."""
+        return self.design.weighted_squares(self.rows.diagonals()).reshape(-1) + self.ridge
+
+    def block(self, a: int, b: int) -> Array:
+        """Return the lower triangle of ``A' diag((D_i)_ab) A`` without the ridge."""
+        return self.design.gram_lower(self.rows.pair(a, b))
+
+    def lower(self) -> Array:
+        """Assemble the classes pair by pair."""
+        k, d = self.k, self.design.n_columns
+        if k == 1:
+            H = self.block(0, 0)
+        else:
+            H = np.empty((self.n, self.n), order="F")
+            for a in range(k):
+                for b in range(a + 1):
+                    G = self.block(a, b)
+                    G = np.tril(G) + np.tril(G, -1).T
+                    H[a::k, b::k] = G
+                    if a != b:
+                        H[b::k, a::k] = G
+            assert H.shape == (d * k, d * k)
+        H.flat[:: self.n + 1] += self.ridge
+        return H
+
+
+class ShermanMorrison(Shifted):
+    r"""``(M + c u u')^{-1} b = y - c v <u, y> / (1 + c <u, v>)``, ``y = M^{-1} b``, ``v = M^{-1} u``, ``M = H + lam B``.
+
+    Parameters
+    ----------
+    base : Shifted
+        Solves with ``M``.
+    c : float
+        Weight; a negative one may make the sum indefinite.
+    u : ndarray of shape (n,)
+        Direction.
+    """
+
+    def __init__(self, base: Shifted, c: float, u: Array) -> None:
+        self._base, self._c, self._u = base, c, u
+        self.lam_noise = base.lam_noise
+
+    def solve(self, lam: float, b: Array) -> Array:
+        """Solve twice with the base, once where `b` is parallel to `u` (the gradient and its Fisher term)."""
+        v = self._base.solve(lam, self._u)
+        denominator = 1.0 + self._c * float(self._u @ v)
+        if not denominator > 0:
+            raise NotPositiveDefinite(f"rank-one update of weight {self._c}")
+        y = v if b is self._u else self._base.solve(lam, b)
+        return y - (self._c * float(self._u @ y) / denominator) * v
+
+
+class RankOneUpdate(Form):
+    """``H + c u u'``.
+
+    Parameters
+    ----------
+    base : Form
+        ``H``.
+    c : float
+        Any sign.
+    u : ndarray of shape (n,)
+        The vector.
+    """
+
+    def __init__(self, base: Form, c: float, u: Array) -> None:
+        self.base, self.c, self.u, self.n = base, c, u, base.n
+        self.product_price = base.product_price
+        self.dense_price = base.dense_price + float(self.n) ** 2
+
+    def matvec(self, v: Array) -> Array:
+        """Return ``H v + c u <u, v>``."""
+        out = self.base.matvec(v)
+        out += (self.c * float(self.u @ v)) * self.u
+        return out
+
+    def diagonal(self) -> Array | None:
+        """Return ``diag(H) + c u^2``."""
+        d = self.base.diagonal()
+        return None if d is None else d + self.c * self.u**2
+
+    def structured(self, metric: Metric) -> Shifted | None:
+        """Return the solves of a structured `H` with the Sherman-Morrison formula on top."""
+        base = self.base.structured(metric)
+        return None if base is None else ShermanMorrison(base, self.c, self.u)
+
+    def lower(self) -> Array:
+        """Return the lower triangle of the sum."""
+        H = self.base.lower()
+        H += np.outer(self.c * self.u, self.u)
+        return H
+
+
+def as_form(H: Any, n: int) -> Form:
+    """Turn what ``hess`` returned into a form of order `n`.
+
+    Parameters
+    ----------
+    H : Form, array of shape (n, n), sparse array or LinearOperator
+        The Hessian.
+    n : int
+        Expected order.
+
+    Returns
+    -------
+    Form
+        The form.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not (n, n).
+    """
+    if isinstance(H, Form):
+        return H
+    shape = getattr(H, "shape", None) or np.shape(H)
+    if tuple(shape) != (n, n) and not (n == 1 and np.size(H) == 1):
+        raise ValueError(f"hess returned an array of shape {tuple(shape)}; it must be ({n}, {n})")
+    sparse = issparse(H)
+    if sparse:
+        S = H.tocsr()
+        return Operator(n, lambda v: S @ v, np.asarray(S.diagonal()), SPARSE_PASS * S.nnz)
+    if hasattr(H, "matvec"):
+        return Operator(n, H.matvec)
+    return Dense(np.asarray(H, dtype=float).reshape(n, n))

@@ -1,0 +1,142 @@
+r"""Per-sample curvature blocks ``D_i`` of a linear model, ``H = A' blockdiag(D_i) A + ridge``.
+
+Each class knows ``D_i u`` for all samples at once, the weights of one pair of classes, and a factor
+``D_i = L_i L_i'``, the three things that products, dense assembly and the row-space dual need.
+Arrays have shape (n_samples,) for one output and (n_samples, k) for k outputs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from gnsopt._typing import Array
+
+
+class Rows(ABC):
+    """Blocks ``D_i`` (k x k, symmetric positive semidefinite), one for each sample."""
+
+    k: int = 1
+
+    @abstractmethod
+    def apply(self, U: Array) -> Array:
+        """Return ``D_i u_i`` for every sample."""
+
+    @abstractmethod
+    def pair(self, a: int, b: int) -> Array:
+        """Return the entries ``(D_i)_{ab}``, shape (n_samples,)."""
+
+    @abstractmethod
+    def half(self, U: Array) -> Array:
+        """Return ``L_i u_i`` for every sample."""
+
+    @abstractmethod
+    def half_t(self, U: Array) -> Array:
+        """Return ``L_i' u_i`` for every sample."""
+
+    def diagonals(self) -> Array:
+        """Return ``(D_i)_{aa}``, shape (n_samples, k)."""
+        return np.stack([self.pair(a, a) for a in range(self.k)], axis=1)
+
+
+class WeightRows(Rows):
+    """``D_i = w_i`` for one output.
+
+    Parameters
+    ----------
+    w : ndarray of shape (n_samples,)
+        Non-negative weights.
+    """
+
+    def __init__(self, w: Array) -> None:
+        self.w = w
+
+    def apply(self, U: Array) -> Array:
+        """Return ``w_i u_i``."""
+        return self.w * U
+
+    def pair(self, a: int, b: int) -> Array:
+        """Return the weights."""
+        return self.w
+
+    def half(self, U: Array) -> Array:
+        """Return ``sqrt(w_i) u_i``."""
+        return np.sqrt(self.w) * U
+
+    def half_t(self, U: Array) -> Array:
+        """Return ``sqrt(w_i) u_i``."""
+        return self.half(U)
+
+
+class SoftmaxRows(Rows):
+    r"""``D_i = w_i (diag(p_i) - p_i p_i')`` with the factor ``L_i = sqrt(w_i) (diag(sqrt p_i) - p_i sqrt(p_i)')``.
+
+    Parameters
+    ----------
+    P : ndarray of shape (n_samples, k)
+        Class probabilities.
+    w : ndarray of shape (n_samples,)
+        Sample weights that sum to one.
+    """
+
+    def __init__(self, P: Array, w: Array) -> None:
+        self.P, self.w, self.k = P, w, P.shape[1]
+
+    def apply(self, U: Array) -> Array:
+        """Return ``w (p * u - p <p, u>)``."""
+        Q = self.P * U
+        Q -= self.P * Q.sum(axis=1, keepdims=True)
+        Q *= self.w[:, None]
+        return Q
+
+    def pair(self, a: int, b: int) -> Array:
+        """Return ``w p_a (1[a = b] - p_b)``; on the diagonal without cancellation."""
+        P = self.P
+        if a == b:
+            return np.asarray(self.w * P[:, a] * (P[:, :a].sum(axis=1) + P[:, a + 1 :].sum(axis=1)))
+        return -self.w * P[:, a] * P[:, b]
+
+    def half(self, U: Array) -> Array:
+        """Return ``sqrt(w) (sqrt(p) * u - p <sqrt p, u>)``."""
+        V = np.sqrt(self.P) * U
+        return np.asarray(np.sqrt(self.w)[:, None] * (V - self.P * V.sum(axis=1, keepdims=True)))
+
+    def half_t(self, U: Array) -> Array:
+        """Return ``sqrt(w) (sqrt(p) * u - sqrt(p) <p, u>)``."""
+        inner = np.einsum("ij,ij->i", self.P, U)[:, None]
+        return np.asarray(np.sqrt(self.w)[:, None] * np.sqrt(self.P) * (U - inner))
+
+
+class OuterRows(Rows):
+    """``D_i = w_i r_i r_i'``: the empirical Fisher blocks.
+
+    Parameters
+    ----------
+    R : ndarray of shape (n_samples, k)
+        Residuals ``r_i`` per unit of weight.
+    w : ndarray of shape (n_samples,)
+        Non-negative weights.
+    """
+
+    def __init__(self, R: Array, w: Array) -> None:
+        self.R, self.w, self.k = R, w, R.shape[1]
+
+    def apply(self, U: Array) -> Array:
+        """Return ``w r <r, u>``."""
+        inner = self.w * np.einsum("ij,ij->i", self.R, U)
+        return self.R * inner[:, None]
+
+    def pair(self, a: int, b: int) -> Array:
+        """Return ``w r_a r_b``."""
+        return np.asarray(self.w * self.R[:, a] * self.R[:, b])
+
+    def half(self, U: Array) -> Array:
+        """Return ``L_i u_i`` with ``L_i = sqrt(w_i) r_i e_1'``: only the first entry of each row is read."""
+        return np.asarray(self.R * (np.sqrt(self.w) * U[:, 0])[:, None])
+
+    def half_t(self, U: Array) -> Array:
+        """Return ``L_i' u_i``: ``sqrt(w) <r, u>`` in the first entry, zeros behind it."""
+        out = np.zeros_like(U)
+        out[:, 0] = np.sqrt(self.w) * np.einsum("ij,ij->i", self.R, U)
+        return out

@@ -1,0 +1,163 @@
+"""A point: an objective seen at one x, everything computed once, lazily, and counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gnsopt._typing import Array
+from gnsopt.linalg.forms import Form, Operator, as_form
+from gnsopt.linalg.metric import DiagonalMetric, Metric
+
+if TYPE_CHECKING:
+    from gnsopt.objective import Objective
+
+FAILED_EVALUATION = (ArithmeticError, ValueError, np.linalg.LinAlgError)
+
+
+@dataclass
+class Counts:
+    """Work and automatic choices of one run.
+
+    Parameters
+    ----------
+    nfev, njev : int
+        Function and gradient evaluations, each at most once per point.
+    nhev : int
+        Hessian matrices assembled (dense, or in the space of the rows).
+    nhessp : int
+        Products of a Hessian or an approximation with a vector.
+    nsolve : int
+        Shifted systems solved.
+    choices : dict
+        What was chosen automatically, by name; ``choices["curvature"]`` is a sentence.
+    """
+
+    nfev: int = 0
+    njev: int = 0
+    nhev: int = 0
+    nhessp: int = 0
+    nsolve: int = 0
+    choices: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+
+COUNTS = ("nfev", "njev", "nhev", "nhessp", "nsolve")
+
+
+class Point:
+    """An objective at one x.
+
+    ``x.f``, ``x.g``, ``x.dual_norm`` and ``x.hess()`` are computed at the first use and kept; moving is the
+    assignment ``x = x.at(...)``. A trial point whose evaluation fails has ``f = nan``, so that it is rejected; at the
+    first point of a run the user's exception is raised as it is.
+
+    Parameters
+    ----------
+    objective : Objective
+        The problem.
+    x : ndarray of shape (n,)
+        Where; not copied, never written.
+    counts : Counts, optional
+        Shared by all points of a run.
+    metric : Metric, optional
+        ``B`` of the norms; the identity by default.
+    trial : bool, default=False
+        Whether a failed evaluation means "reject" rather than "raise".
+    """
+
+    __slots__ = ("_dual_norm", "_f", "_form", "_g", "_z", "counts", "metric", "objective", "trial", "x")
+
+    def __init__(
+        self,
+        objective: Objective,
+        x: Array,
+        counts: Counts | None = None,
+        metric: Metric | None = None,
+        *,
+        trial: bool = False,
+    ) -> None:
+        self.objective = objective
+        self.x = x
+        self.counts = Counts() if counts is None else counts
+        self.metric: Metric = DiagonalMetric() if metric is None else metric
+        self.trial = trial
+        self._z: Any = self  # not yet prepared
+        self._f: float | None = None
+        self._g: Array | None = None
+        self._dual_norm: float | None = None
+        self._form: dict[str, Form] = {}
+
+    def at(self, x: Array) -> Point:
+        """Return the trial point `x` of the same run."""
+        return Point(self.objective, x, self.counts, self.metric, trial=True)
+
+    @property
+    def z(self) -> Any:
+        """The shared work of f, gradient and Hessian at this x."""
+        if self._z is self:
+            self._z = self.objective.prepare(self.x)
+        return self._z
+
+    @property
+    def f(self) -> float:
+        """Objective value."""
+        if self._f is None:
+            self.counts.nfev += 1
+            try:
+                self._f = float(self.objective.fun(self.x, self.z))
+            except FAILED_EVALUATION:
+                if not self.trial:
+                    raise
+                self._f = np.nan
+        return self._f
+
+    @property
+    def g(self) -> Array:
+        """Gradient, shape (n,)."""
+        if self._g is None:
+            self.counts.njev += 1
+            try:
+                self._g = self.objective.grad(self.x, self.z)
+            except FAILED_EVALUATION:
+                if not self.trial:
+                    raise
+                self._g = np.full_like(self.x, np.nan)
+        return self._g
+
+    @property
+    def dual_norm(self) -> float:
+        """``|g|_*`` in the metric of the run."""
+        if self._dual_norm is None:
+            self._dual_norm = self.metric.dual_norm(self.g)
+        return self._dual_norm
+
+    @property
+    def finite(self) -> bool:
+        """Whether f and the gradient are finite."""
+        return bool(np.isfinite(self.f) and np.isfinite(self.g).all())
+
+    def hess(self, kind: str = "hess") -> Form:
+        """Return the Hessian, or the approximation called `kind`, as a structured form."""
+        if kind not in self._form:
+            objective = self.objective
+            if kind == "hess" and not objective.offers("hess"):
+                objective.require("hessp", "a Hessian (hess or hessp)")
+                form: Form = Operator(self.x.size, lambda v: objective.hessp(self.x, self.z, v))
+            else:
+                objective.require(kind, f"the approximation {kind!r}")
+                H = getattr(objective, kind)(self.x, self.z)
+                self.counts.nhev += not isinstance(H, Form)  # a structured form costs nothing until it is assembled
+                form = as_form(H, self.x.size)
+            self._form[kind] = form
+        return self._form[kind]
+
+    def hessp(self, v: Array) -> Array:
+        """Return ``(hess f)(x) v``."""
+        self.counts.nhessp += 1
+        return self.hess().matvec(v)

@@ -1,0 +1,133 @@
+r"""Linear models: ``f(x) = sum_i w_i l_i(a_i' V) + sum_j l2_j |V_j|^2 / 2``, a weighted mean plus a penalty.
+
+Conventions: `w` sums to one, so the loss is a mean over samples; `l2` multiplies one half of the squared norm; the
+intercept is the last row of ``V`` and unpenalised. ``V`` has shape (n_columns,) for one output and (n_columns, k) for k
+outputs, flattened in C order. One product with the data gives the scores ``Z = A V``, and one pass over them the loss
+and the residual ``R`` together; the gradient ``A' R + l2 V`` is one more product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gnsopt._typing import Array
+from gnsopt.linalg.design import Design
+from gnsopt.linalg.forms import Form, Gram
+from gnsopt.linalg.metric import DiagonalMetric, Metric
+from gnsopt.linalg.rows import Rows
+from gnsopt.objective import Objective
+from gnsopt.problems.validation import check_design, check_l2, check_weights
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The shared work at one x.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples,) or (n_samples, k)
+        Scores ``A V``.
+    loss : float
+        Their weighted loss, without the penalty.
+    R : ndarray of the shape of `Z`
+        Residual: the gradient of the loss in the scores.
+    cache : object
+        What the curvature weights need.
+    """
+
+    Z: Array
+    loss: float
+    R: Array
+    cache: Any
+
+
+class LinearModel(Objective):
+    """Base of the linear models; a loss is one file with four short methods.
+
+    Parameters
+    ----------
+    X : array_like or sparse array of shape (n_samples, n_features)
+        Samples in rows.
+    k : int
+        Number of outputs.
+    l2 : float or array_like of shape (n_features,)
+        Penalty, one value or one per feature.
+    fit_intercept : bool
+        Append an unpenalised intercept as the last row of the variables.
+    sample_weight : array_like of shape (n_samples,), optional
+        Non-negative; normalised to sum to one.
+    """
+
+    convex = True
+
+    def __init__(self, X: Any, k: int, l2: Any, fit_intercept: bool, sample_weight: Any) -> None:
+        self.design = Design(check_design(X), bool(fit_intercept))
+        self.k = k
+        self.n = self.design.n_columns * k
+        self.weight = check_weights(sample_weight, self.design.n_samples)
+        penalty = np.zeros(self.design.n_columns)
+        penalty[: self.design.n_features] = check_l2(l2, self.design.n_features)
+        self.ridge = np.repeat(penalty, k)
+
+    def metric(self) -> Metric:
+        """Return ``B = diag(sum_i w_i a_ij^2)``, in which the steps do not depend on the scaling of the features.
+
+        With fewer rows than columns it is the largest of these numbers times the identity: a scalar metric keeps one
+        Gram matrix of the rows valid for every shift, and a feature that few rows share is not let loose.
+        """
+        moments = self.design.weighted_squares(self.weight[:, None])[:, 0]
+        if self.design.n_samples < self.design.n_columns:
+            return DiagonalMetric(float(moments.max()) or 1.0)
+        return DiagonalMetric(np.repeat(np.where(moments > 0, moments, 1.0), self.k))
+
+    def scores_loss(self, Z: Array) -> Scores:
+        """Return loss and residual of the scores `Z`."""
+        raise NotImplementedError
+
+    def rows(self, z: Scores) -> Rows:
+        """Return the blocks of the Hessian of the loss."""
+        raise NotImplementedError
+
+    def fisher_rows(self, z: Scores) -> Rows:
+        """Return the blocks of the empirical Fisher matrix, ``w_i r_i r_i'`` with the residual per unit of weight."""
+        raise NotImplementedError
+
+    def scores_difference(self, z: Scores, delta: Array) -> float:
+        """Return the loss at ``Z`` minus the loss at ``Z + delta``, without cancellation."""
+        raise NotImplementedError
+
+    def _scores(self, x: Array) -> Array:
+        return self.design.matvec(x if self.k == 1 else x.reshape(-1, self.k))
+
+    def prepare(self, x: Array) -> Scores:
+        """Return scores, loss and residual: one product with the data and one pass over the scores."""
+        return self.scores_loss(self._scores(x))
+
+    def fun(self, x: Array, z: Scores) -> float:
+        """Return the weighted mean loss plus the penalty."""
+        return z.loss + 0.5 * float(x @ (self.ridge * x))
+
+    def grad(self, x: Array, z: Scores) -> Array:
+        """Return ``A' R + l2 x``."""
+        g = self.design.rmatvec(z.R).reshape(-1)
+        g += self.ridge * x
+        return g
+
+    def hess(self, x: Array, z: Scores) -> Form:
+        """Return ``A' blockdiag(D_i) A + l2`` by its factors."""
+        return Gram(self.design, self.rows(z), self.ridge)
+
+    def gauss_newton(self, x: Array, z: Scores) -> Form:
+        """Return the generalised Gauss-Newton matrix: the Hessian, since the scores are linear in x."""
+        return self.hess(x, z)
+
+    def fisher(self, x: Array, z: Scores) -> Form:
+        """Return ``sum_i w_i grad l_i grad l_i' + l2`` by its factors."""
+        return Gram(self.design, self.fisher_rows(z), self.ridge)
+
+    def difference(self, x: Array, z: Scores, h: Array) -> float:
+        """Return ``f(x) - f(x + h)`` to full relative accuracy: one more product with the data."""
+        return self.scores_difference(z, self._scores(h)) - 0.5 * float((self.ridge * h) @ (2 * x + h))

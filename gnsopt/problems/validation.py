@@ -1,0 +1,171 @@
+"""Checks of what users pass as data: one clear line each, before any work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+
+from gnsopt._typing import Array, IntArray, Matrix
+
+DENSE_ABOVE = (
+    0.3  # share of non-zeros above which rows are kept dense: products and Hessians are then faster (measured)
+)
+DENSE_BYTES = 4e9  # but only up to this size
+
+
+def check_design(X: Any, name: str = "X") -> Matrix:
+    """Return rows as C-ordered float64 or as CSR with sorted indices.
+
+    Parameters
+    ----------
+    X : array_like or sparse array of shape (n_samples, n_features)
+        Any real dtype; not modified.
+    name : str, default="X"
+        How the argument is called in errors.
+
+    Returns
+    -------
+    ndarray or csr_array
+        The rows; sparse input with more than 30 % non-zeros comes back dense.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite, real, non-empty matrix.
+    """
+    sparse = issparse(X)
+    if sparse:
+        if X.ndim != 2:
+            raise ValueError(f"{name} must have two dimensions, not {X.ndim}")
+        rows, columns = X.shape
+        if X.dtype.kind not in "fiub":
+            raise ValueError(f"{name} has dtype {X.dtype}; it must be real")
+        S = csr_array(X, dtype=np.float64)
+        if not S.has_canonical_format:
+            S = S.copy()
+            S.sum_duplicates()
+        values: Any = S.data
+        dense = S.nnz > DENSE_ABOVE * rows * columns and 8.0 * rows * columns <= DENSE_BYTES
+        out: Any = S
+    else:
+        try:
+            raw = np.asarray(X)
+            out = np.ascontiguousarray(raw, dtype=np.float64) if raw.dtype.kind in "fiubO" else None
+        except (TypeError, ValueError):
+            out = None
+        if out is None:
+            raise ValueError(
+                f"{name} is not an array of real numbers; convert it with numpy.asarray({name}, dtype=float)"
+            )
+        if out.ndim != 2:
+            raise ValueError(f"{name} has shape {out.shape}; it must be (n_samples, n_features); reshape it")
+        values, dense = out, False
+    if 0 in out.shape:
+        raise ValueError(f"{name} has shape {tuple(out.shape)}: it holds no samples or no features")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} contains NaN or infinity; remove or impute those entries first")
+    return np.ascontiguousarray(out.toarray()) if dense else out
+
+
+def check_labels(y: Any, n_samples: int) -> tuple[IntArray, Any]:
+    """Return the class of each sample as an index and the sorted label values.
+
+    Parameters
+    ----------
+    y : array_like of shape (n_samples,)
+        Labels of any sortable kind.
+    n_samples : int
+        Expected length.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,)
+        Index of the class.
+    classes : ndarray of shape (n_classes,)
+        Sorted labels.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit or a label is NaN.
+    """
+    labels = np.asarray(y)
+    if labels.ndim == 2 and 1 in labels.shape:
+        labels = labels.reshape(-1)
+    if labels.shape != (n_samples,):
+        raise ValueError(f"y has shape {labels.shape}; X has {n_samples} rows, so it must be ({n_samples},)")
+    if labels.dtype.kind in "fc" and not np.isfinite(labels).all():
+        raise ValueError("y contains NaN or infinity; every sample needs a label")
+    classes, codes = np.unique(labels, return_inverse=True)
+    return codes.astype(np.int64), classes
+
+
+def check_weights(sample_weight: Any, n_samples: int) -> Array:
+    """Return non-negative weights that sum to one.
+
+    Parameters
+    ----------
+    sample_weight : None or array_like of shape (n_samples,)
+        None weighs all samples alike.
+    n_samples : int
+        Expected length.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        ``w / sum(w)``.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, all are zero, or the shape does not fit.
+    """
+    if sample_weight is None:
+        return np.full(n_samples, 1.0 / n_samples)
+    w = np.asarray(sample_weight, dtype=float)
+    if w.ndim == 0:
+        w = np.full(n_samples, float(w))
+    if w.shape != (n_samples,):
+        raise ValueError(f"sample_weight has shape {w.shape}; it must be ({n_samples},)")
+    if not np.isfinite(w).all() or np.any(w < 0):
+        raise ValueError("sample_weight must be finite and non-negative")
+    top = float(w.max())
+    if not top > 0:
+        raise ValueError("sample_weight is zero for every sample; at least one must be positive")
+    w = w / top
+    return np.asarray(w / w.sum())
+
+
+def check_l2(l2: Any, n_features: int) -> Array:
+    """Return the penalty of each feature.
+
+    Parameters
+    ----------
+    l2 : float or array_like of shape (n_features,)
+        Non-negative.
+    n_features : int
+        Number of features.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        The penalties.
+
+    Raises
+    ------
+    ValueError
+        If a penalty is negative or not finite, or the shape does not fit.
+    """
+    try:
+        penalty = np.asarray(l2, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"l2={l2!r} must be a number or one number per feature") from None
+    if penalty.shape not in ((), (1,), (n_features,)):
+        raise ValueError(
+            f"l2 has shape {penalty.shape}; it must be a number or have one value per feature, ({n_features},)"
+        )
+    if not np.isfinite(penalty).all() or np.any(penalty < 0):
+        raise ValueError(f"l2={l2!r} must be finite and non-negative")
+    return np.ascontiguousarray(np.broadcast_to(penalty, n_features))

@@ -1,0 +1,142 @@
+"""The tables by name: solvers (with those of other packages), curvature models and small problems to try them on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+from scipy.optimize import rosen, rosen_der, rosen_hess
+
+from gnsopt import curvature, datasets, solvers
+from gnsopt._typing import Array, Matrix
+from gnsopt.objective import Callables, Objective
+from gnsopt.problems import Logistic, LogSumExp, Softmax
+from gnsopt.solver import Solver
+
+GROUP = "gnsopt.solvers"
+
+
+def load_solvers(group: str = GROUP) -> dict[str, type[Solver]]:
+    """Return the solvers of the library and those that other packages declare as entry points.
+
+    Parameters
+    ----------
+    group : str, default="gnsopt.solvers"
+        Group of the entry points; each names a subclass of `gnsopt.Solver`.
+
+    Returns
+    -------
+    dict
+        Name to class; the library's own come first.
+
+    Warns
+    -----
+    RuntimeWarning
+        For an entry point that fails to load, is no solver, or takes a name of the table: it is left out.
+    """
+    table = dict(solvers.SOLVERS)
+    for point in entry_points(group=group):
+        trouble = f"its name is taken by {table[point.name].__module__}" if point.name in table else ""
+        if not trouble:
+            try:
+                solver = point.load()
+            except Exception as error:  # another package's import: whatever it raises, ours must go on
+                trouble = f"{type(error).__name__}: {error}"
+            else:
+                if isinstance(solver, type) and issubclass(solver, Solver):
+                    table[point.name] = solver
+                else:
+                    trouble = "it is not a subclass of gnsopt.Solver"
+        if trouble:
+            warnings.warn(f"solver {point.name!r} ({point.value}) is left out: {trouble}", RuntimeWarning, stacklevel=2)
+    return table
+
+
+def _standardised(name: str) -> tuple[Matrix, Array]:
+    X, y = datasets.load(name)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+def _logistic() -> Objective:
+    X, y = datasets.make_logistic(60, 8, condition=10.0, seed=1)
+    return Logistic(X, y, l2=1e-2, fit_intercept=True)
+
+
+def _logistic_breast_cancer() -> Objective:
+    return Logistic(*_standardised("breast_cancer"), l2=1e-2, fit_intercept=True)
+
+
+def _logistic_sparse() -> Objective:
+    X, y = datasets.make_logistic(80, 15, density=0.2, seed=2)
+    return Logistic(X, y, l2=1e-2)
+
+
+def _logistic_weighted() -> Objective:
+    """Weights of zero among others, and one penalty per feature."""
+    X, y = datasets.make_logistic(50, 6, seed=3)
+    return Logistic(X, y, l2=np.geomspace(1e-3, 1e-1, 6), sample_weight=np.arange(50.0) % 5)
+
+
+def _logistic_wide() -> Objective:
+    X, y = datasets.make_logistic(15, 45, seed=4)
+    return Logistic(X, y, l2=1e-1, fit_intercept=True)
+
+
+def _softmax_iris() -> Objective:
+    return Softmax(*_standardised("iris"), l2=1e-2, fit_intercept=True)
+
+
+def _softmax_sparse() -> Objective:
+    X, y = datasets.make_softmax(60, 10, 3, density=0.2, seed=5)
+    return Softmax(X, y, l2=1e-2)
+
+
+def _softmax_wide() -> Objective:
+    X, y = datasets.make_softmax(12, 20, 3, seed=6)
+    return Softmax(X, y, l2=1e-1, fit_intercept=True)
+
+
+def _logsumexp() -> Objective:
+    rng = np.random.default_rng(7)
+    return LogSumExp(rng.standard_normal((60, 10)), rng.standard_normal(60), mu=0.5)
+
+
+def _logsumexp_centered() -> Objective:
+    """The same, shifted so that its start, zero, is its minimiser."""
+    rng = np.random.default_rng(7)
+    return LogSumExp.centered(rng.standard_normal((60, 10)), rng.standard_normal(60), mu=0.5)
+
+
+def _rosenbrock() -> Objective:
+    """SciPy-style callables of a function that is not convex."""
+    problem = Callables(rosen, 3, jac=rosen_der, hess=rosen_hess)
+    problem.x_star, problem.f_star = np.ones(3), 0.0
+    return problem
+
+
+def _rosenbrock_differences() -> Objective:
+    """The same from values alone: every derivative by differences."""
+    return Callables(rosen, 2)
+
+
+SOLVERS: dict[str, type[Solver]] = load_solvers()
+
+CURVATURES: dict[str, Any] = {**curvature.NAMES, "lazy": curvature.lazy(3)}
+
+PROBLEMS: dict[str, Callable[[], Objective]] = {
+    "logistic": _logistic,
+    "logistic-breast-cancer": _logistic_breast_cancer,
+    "logistic-sparse": _logistic_sparse,
+    "logistic-weighted": _logistic_weighted,
+    "logistic-wide": _logistic_wide,
+    "softmax-iris": _softmax_iris,
+    "softmax-sparse": _softmax_sparse,
+    "softmax-wide": _softmax_wide,
+    "logsumexp": _logsumexp,
+    "logsumexp-centered": _logsumexp_centered,
+    "rosenbrock": _rosenbrock,
+    "rosenbrock-differences": _rosenbrock_differences,
+}

@@ -1,0 +1,1 @@
+"""Figures of the papers, drawn from the results of the experiments only."""

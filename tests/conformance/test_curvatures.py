@@ -1,0 +1,69 @@
+"""Curvature table x problem table x metrics (identity, diagonal, dense: inside the check), and each linear solver."""
+
+import numpy as np
+import pytest
+
+from gnsopt import curvature
+from gnsopt.exceptions import MissingRequirement
+from gnsopt.point import Point
+from gnsopt.registry import CURVATURES, PROBLEMS
+from gnsopt.testing import check_curvature
+
+DIRECT = ("cholesky", "tridiagonal", "spectral")
+OFFERED_BY = {"gauss_newton": "gauss_newton", "fisher": "fisher"}
+MEMORY = {"lazy", "secant"}
+LARGE = {"logistic-breast-cancer"}  # the same classes as the smaller ones
+
+
+def point(name, scale=1.0):
+    problem = PROBLEMS[name]()
+    return Point(problem, scale * np.random.default_rng(0).standard_normal(problem.n))
+
+
+@pytest.mark.parametrize("model", CURVATURES)
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name not in LARGE])
+def test_model_passes(name, model):
+    x = point(name)
+    if model in OFFERED_BY and not x.objective.offers(OFFERED_BY[model]):
+        with pytest.raises(MissingRequirement, match=f"{model}.*it offers"):
+            curvature.start(CURVATURES[model], x)
+    elif model == "diagonal" and not x.objective.offers("hess"):
+        with pytest.raises(MissingRequirement, match="diagonal"):
+            check_curvature(CURVATURES[model], x)
+    else:
+        check_curvature(CURVATURES[model], x, memory=model in MEMORY)
+
+
+@pytest.mark.parametrize("solver", DIRECT)
+@pytest.mark.parametrize("name", ["logistic", "softmax-wide", "logsumexp", "rosenbrock", "rosenbrock-differences"])
+def test_direct_solver_passes(name, solver):
+    check_curvature(curvature.exact.using(solver), point(name))
+
+
+@pytest.mark.parametrize("kind", ["hess", "gauss_newton", "fisher"])
+@pytest.mark.parametrize("name", ["logistic", "logistic-sparse", "logistic-weighted", "logistic-wide", "softmax-wide"])
+def test_row_space_solver_passes(name, kind):
+    x = point(name)
+    metrics = (None, 3.0, np.geomspace(0.1, 10.0, x.objective.n)) if x.objective.k == 1 else (None, 3.0)
+    check_curvature(curvature.FromProblem(kind, "row-space"), x, metrics=metrics)
+
+
+@pytest.mark.parametrize("theta", [0.25, 1e-4])
+@pytest.mark.parametrize("name", ["logistic", "logistic-wide", "softmax-sparse", "logsumexp", "rosenbrock"])
+def test_conjugate_gradients_keep_their_promise(name, theta):
+    check_curvature(curvature.exact.using("cg", theta=theta, floor=0.0), point(name), theta=theta)
+
+
+def test_conjugate_gradients_stop_at_their_floor():
+    check_curvature(curvature.exact.using("cg", theta=0.1, floor=1e-3), point("logistic"), theta=0.1, floor=1e-3)
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax-sparse"])
+def test_lazy_curvature_is_stale_within_a_run(name):
+    """The other side of ``memory=True``: the check sees that lazy models answer from an earlier point."""
+    with pytest.raises(AssertionError, match="^stale: at the second point of a run"):
+        check_curvature(curvature.lazy(3), point(name))
+
+
+def test_lazy_of_one_step_is_fresh():
+    check_curvature(curvature.lazy(1), point("logistic"))
