@@ -33,10 +33,10 @@ class Run:
         """Return a column of the trace."""
         return self.trace[column]
 
-    def reached(self, gap: float) -> int | None:
-        """Return the first iteration with ``f - f* <= gap``, None if there is none."""
+    def reached(self, gap: float) -> float:
+        """Return the first iteration with ``f - f* <= gap``, infinity if there is none."""
         (found,) = np.nonzero(self["fun"] - self.facts["f_star"] <= gap)
-        return int(found[0]) if found.size else None
+        return int(found[0]) if found.size else np.inf
 
 
 @dataclass(frozen=True)

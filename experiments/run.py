@@ -1,7 +1,7 @@
 """Run the experiments of a figure, or of all figures of a paper; a sweep that was stopped resumes.
 
-    python -m experiments.run gns/lse_iterations.toml
-    python -m experiments.run gns --quick
+python -m experiments.run gns/lse_iterations.toml
+python -m experiments.run gns --quick
 """
 
 from __future__ import annotations

@@ -21,11 +21,27 @@ from gnsopt.linalg.metric import Metric, gram_metric
 from gnsopt.minimize import minimize
 from gnsopt.objective import Objective
 from gnsopt.point import Counts, Point
-from gnsopt.problems import LinearModel, Logistic, LogSumExp, Softmax
+from gnsopt.problems import (
+    ChebyshevChain,
+    LinearModel,
+    Logistic,
+    LogSumExp,
+    NonlinearEquations,
+    PoissonRegression,
+    PolytopeFeasibility,
+    ResidualPower,
+    Rosenbrock,
+    RosenbrockEquations,
+    Softmax,
+    SquaredLoss,
+    WorstCaseChain,
+)
 from gnsopt.solver import Solver
 from gnsopt.solvers import (
     SOLVERS,
+    AcceleratedNewton,
     CubicNewton,
+    ExtrapolatedNewton,
     FastGradientMethod,
     GradientMethod,
     GradNormSmooth,
@@ -37,8 +53,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SOLVERS",
+    "AcceleratedNewton",
+    "ChebyshevChain",
     "Counts",
     "CubicNewton",
+    "ExtrapolatedNewton",
     "FastGradientMethod",
     "GradNormSmooth",
     "GradientMethod",
@@ -49,13 +68,21 @@ __all__ = [
     "MaxIterations",
     "MaxTime",
     "Metric",
+    "NonlinearEquations",
     "Objective",
     "Point",
+    "PoissonRegression",
+    "PolytopeFeasibility",
+    "ResidualPower",
+    "Rosenbrock",
+    "RosenbrockEquations",
     "Softmax",
     "Solver",
+    "SquaredLoss",
     "Status",
     "SuperNewton",
     "Target",
+    "WorstCaseChain",
     "__version__",
     "curvature",
     "datasets",

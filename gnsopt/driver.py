@@ -146,12 +146,11 @@ def drive(
     rounding of each other are told apart by their gradient norms.
     """
     trace, clock, notify = Trace(keep_x), Clock(), _notifier(callback)
-    nit, best, previous, status = 0, x, x, None
+    nit, best, previous, lowest = 0, x, x, np.inf
     scalars: dict[str, float] = {}
     clock.go()
+    status = None if x.finite else Status.NOT_FINITE  # an interrupt here leaves: there is nothing to return yet
     try:
-        if not x.finite:
-            status = Status.NOT_FINITE
         steps = iter(iterates(x))
         while True:
             clock.pause()
@@ -159,7 +158,8 @@ def drive(
             trace.append(row, x.x)
             if disp:
                 print_row(row, header=nit == 0)
-            best = x if nit == 0 or _better(x, best, norm) else best
+            lowest = min(lowest, x.f) if x.finite else lowest
+            best = x if nit == 0 or _better(x, best, lowest, norm) else best
             if nit and notify is not None and status is None:
                 status = notify(x)
             if status is None:
@@ -171,6 +171,7 @@ def drive(
             if step is None:
                 status = Status.PRECISION_LIMIT
                 break
+            _ = step[0].finite  # f and g belong to the step: on its clock, and before it counts
             previous, (x, scalars), nit = x, step, nit + 1
     except StepFailure as failure:
         at_rounding = failure.promised <= ROUNDING * abs(best.f)
@@ -196,7 +197,7 @@ def _counts(x: Point) -> dict[str, int]:
     return counts
 
 
-def _better(x: Point, best: Point, norm: Any) -> bool:
+def _better(x: Point, best: Point, lowest: float, norm: Any) -> bool:
     """Whether `x` is the better point to return: lower beyond rounding, or level with a smaller gradient."""
     if not x.finite:
         return False
@@ -204,6 +205,8 @@ def _better(x: Point, best: Point, norm: Any) -> bool:
         return True
     if abs(x.f - best.f) > ROUNDING * max(abs(x.f), abs(best.f)):
         return x.f < best.f
+    if x.f - lowest > ROUNDING * max(abs(x.f), abs(lowest)):
+        return False
     return gradient_norm(x, norm) <= gradient_norm(best, norm)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,10 @@ class Objective:
         """Return evaluations beyond those of the points (finite differences), by the names of `Counts`."""
         return {}
 
+    def fresh(self) -> Objective:
+        """Return the problem for one run: itself, or a twin with counts of its own."""
+        return self
+
     def offers(self, name: str) -> bool:
         """Whether the function called `name` is there."""
         own = getattr(type(self), name, None)
@@ -162,6 +167,12 @@ class Callables(Objective):
     def metric(self) -> Metric:
         """Return the natural metric of the variables, what ``metric="auto"`` stands for: the identity."""
         return DiagonalMetric()
+
+    def fresh(self) -> Callables:
+        """Return a twin that counts its differences from zero."""
+        twin = copy.copy(self)
+        twin._extra = dict.fromkeys(self._extra, 0)
+        return twin
 
     def extra_counts(self) -> dict[str, int]:
         """Return the evaluations made by finite differences."""

@@ -31,7 +31,7 @@ LABELS = {
     "nsolve": "linear systems",
     "time": "time (seconds)",
 }
-LEGEND_ENTRY = 2.4  # inches for a line and the name of a method
+LINE, LETTER = 1.0, 0.085  # inches that an entry of the legend takes, and each letter of it
 EPS = float(np.finfo(float).eps)
 
 
@@ -90,7 +90,8 @@ def convergence(
     floor = EPS * abs(f_star) or EPS
     gaps = {label: np.maximum(np.asarray(trace["fun"], dtype=float) - f_star, floor) for label, trace in traces.items()}
     width, height = panel_size
-    columns = max(1, min(len(traces), int(width * len(against) / LEGEND_ENTRY)))
+    entry = LINE + LETTER * max(map(len, traces))
+    columns = max(1, min(len(traces), int(width * len(against) / entry)))
     legend_rows = -(-len(traces) // columns)
     size = (width * len(against), height + 0.22 * legend_rows + (0.3 if title else 0))
     figure = Figure(figsize=size, dpi=150, layout="constrained")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gnsopt._typing import Array
-from gnsopt.linalg.forms import Form, Operator, as_form
+from gnsopt.exceptions import StepFailure
+from gnsopt.linalg.forms import Dense, Form, Operator, as_form
 from gnsopt.linalg.metric import DiagonalMetric, Metric
 
 if TYPE_CHECKING:
@@ -151,9 +152,16 @@ class Point:
                 form: Form = Operator(self.x.size, lambda v: objective.hessp(self.x, self.z, v))
             else:
                 objective.require(kind, f"the approximation {kind!r}")
-                H = getattr(objective, kind)(self.x, self.z)
+                try:
+                    H = getattr(objective, kind)(self.x, self.z)
+                except FAILED_EVALUATION as error:
+                    if not self.trial:
+                        raise
+                    raise StepFailure(f"{kind} failed: {error}") from error
                 self.counts.nhev += not isinstance(H, Form)  # a structured form costs nothing until it is assembled
                 form = as_form(H, self.x.size)
+                if isinstance(form, Dense) and not np.isfinite(form.H).all():
+                    raise StepFailure(f"{kind} is not finite")
             self._form[kind] = form
         return self._form[kind]
 

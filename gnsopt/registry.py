@@ -13,7 +13,19 @@ from scipy.optimize import rosen, rosen_der, rosen_hess
 from gnsopt import curvature, datasets, solvers
 from gnsopt._typing import Array, Matrix
 from gnsopt.objective import Callables, Objective
-from gnsopt.problems import Logistic, LogSumExp, Softmax
+from gnsopt.problems import (
+    ChebyshevChain,
+    Logistic,
+    LogSumExp,
+    PoissonRegression,
+    PolytopeFeasibility,
+    ResidualPower,
+    Rosenbrock,
+    RosenbrockEquations,
+    Softmax,
+    SquaredLoss,
+    WorstCaseChain,
+)
 from gnsopt.solver import Solver
 
 GROUP = "gnsopt.solvers"
@@ -110,7 +122,30 @@ def _logsumexp_centered() -> Objective:
     return LogSumExp.centered(rng.standard_normal((60, 10)), rng.standard_normal(60), mu=0.5)
 
 
-def _rosenbrock() -> Objective:
+def _poisson() -> Objective:
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((50, 6))
+    return PoissonRegression(X, rng.poisson(np.exp(0.3 * X[:, 0])), l2=1e-2, fit_intercept=True)
+
+
+def _polytope() -> Objective:
+    """Empty, so that the minimum is above zero and its Hessian definite."""
+    rng = np.random.default_rng(9)
+    return PolytopeFeasibility(rng.standard_normal((40, 5)), -np.ones(40))
+
+
+def _residual_power() -> Objective:
+    """Without a solution, so that the residual and the Hessian do not vanish at the minimum."""
+    rng = np.random.default_rng(10)
+    return ResidualPower(rng.standard_normal((20, 6)) / 4, rng.standard_normal(20))
+
+
+def _squared() -> Objective:
+    rng = np.random.default_rng(11)
+    return SquaredLoss(rng.standard_normal((40, 7)), rng.standard_normal(40), l2=1e-2, fit_intercept=True)
+
+
+def _rosenbrock_callables() -> Objective:
     """SciPy-style callables of a function that is not convex."""
     problem = Callables(rosen, 3, jac=rosen_der, hess=rosen_hess)
     problem.x_star, problem.f_star = np.ones(3), 0.0
@@ -124,7 +159,9 @@ def _rosenbrock_differences() -> Objective:
 
 SOLVERS: dict[str, type[Solver]] = load_solvers()
 
-CURVATURES: dict[str, Any] = {**curvature.NAMES, "lazy": curvature.lazy(3)}
+_WITH_PARAMETERS = ("lazy:3", "topk:2", "subsampled:0.5", "projected:absolute", "secant:sr1")
+
+CURVATURES: dict[str, Any] = {**curvature.NAMES, **{name: curvature.resolve(name) for name in _WITH_PARAMETERS}}
 
 PROBLEMS: dict[str, Callable[[], Objective]] = {
     "logistic": _logistic,
@@ -137,6 +174,14 @@ PROBLEMS: dict[str, Callable[[], Objective]] = {
     "softmax-wide": _softmax_wide,
     "logsumexp": _logsumexp,
     "logsumexp-centered": _logsumexp_centered,
-    "rosenbrock": _rosenbrock,
+    "poisson": _poisson,
+    "polytope": _polytope,
+    "residual-power": _residual_power,
+    "squared": _squared,
+    "chebyshev": lambda: ChebyshevChain(4, p=2.0),
+    "rosenbrock": Rosenbrock,
+    "rosenbrock-equations": lambda: RosenbrockEquations(p=3.0),
+    "rosenbrock-callables": _rosenbrock_callables,
     "rosenbrock-differences": _rosenbrock_differences,
+    "worst-case": lambda: WorstCaseChain(6),
 }

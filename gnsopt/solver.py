@@ -94,6 +94,7 @@ class Solver:
                 f"problem={type(problem).__name__} is not an Objective; "
                 "for a callable use gnsopt.minimize(fun, x0, jac=...)"
             )
+        problem = problem.fresh()
         start = problem.start() if x0 is None else check_x0(x0, problem.n)
         metric = getattr(self, "metric", None)
         B = problem.metric() if isinstance(metric, str) and metric == "auto" else as_metric(metric, problem.n)

@@ -27,6 +27,7 @@ from gnsopt.cli.options import (
     Task,
     Tol,
     ZeroBased,
+    check_limits,
     check_writable,
     read_method,
     read_task,
@@ -50,7 +51,7 @@ HEADINGS = {
     "gnorm": "|g|",
 }
 SHORT = HEADINGS | {"nit": "iter", "njev": "grad", "nhev": "Hess", "nhessp": "prod", "seconds": "sec"}
-WIDE = 105  # columns from which the full headings are used
+WIDE = 110  # columns from which the full headings are used
 
 
 @dataclass(frozen=True)
@@ -87,23 +88,23 @@ def compare(
     labels = read_labels(methods)
     target = None if no_figure else figure
     check_writable(target, FORMATS)
+    check_limits(tol, maxiter, maxtime)
     screen = output()
     screen.quiet = quiet
-    runs: list[Run] = []
-    stopped = False
+    limits = {"gtol": tol, "maxiter": maxiter, "maxtime": maxtime}
     try:
         with interruptible():
             task = read_task(data, loss, l2, intercept, zero_based)
             describe(screen, facts_of(task))
-            limits = {"gtol": tol, "maxiter": maxiter, "maxtime": maxtime}
-            stopped = run_all(task, labels, limits, runs, quiet)
+            runs, finished = run_all(task, labels, limits, quiet)
+            if runs:
+                report(screen, runs, task.name, target)
     except KeyboardInterrupt:
-        stopped = True
-    if stopped:
+        runs, finished = [], False
+    if not finished:
         notices().print(f"interrupted: {len(runs)} of {len(labels)} methods have run")
-    if runs:
-        report(screen, runs, task.name, target)
-    return INTERRUPTED if stopped else max(exit_code(run.result.status) for run in runs)
+        return INTERRUPTED
+    return max(exit_code(run.result.status) for run in runs)
 
 
 def read_labels(methods: str) -> list[str]:
@@ -118,29 +119,27 @@ def read_labels(methods: str) -> list[str]:
     return labels
 
 
-def run_all(task: Task, labels: list[str], limits: dict[str, Any], runs: list[Run], quiet: bool) -> bool:
-    """Run the methods in turn, appending to `runs`; return whether the user stopped them."""
-    with Meter(limits["gtol"], quiet, timed=True) as meter:
-        for number, label in enumerate(labels, 1):
-            run = run_one(task, label, limits, meter.follow(f"{label} ({number} of {len(labels)})"))
-            if run is None:
-                return True
-            runs.append(run)
-            if run.result.status == Status.INTERRUPTED:
-                return True
-    return False
+def run_all(task: Task, labels: list[str], limits: dict[str, Any], quiet: bool = False) -> tuple[list[Run], bool]:
+    """Run the methods in turn; return the runs, and whether the user let all of them come to their end."""
+    runs: list[Run] = []
+    try:
+        with Meter(limits["gtol"], quiet, timed=True) as meter:
+            for number, label in enumerate(labels, 1):
+                runs.append(run_one(task, label, limits, meter.follow(f"{label} ({number} of {len(labels)})")))
+                if runs[-1].result.status == Status.INTERRUPTED:
+                    return runs, False
+    except KeyboardInterrupt:
+        return runs, False
+    return runs, True
 
 
-def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[..., None]) -> Run | None:
-    """Run one method on a fresh problem, after one iteration on another that compiles what it needs.
-
-    None means interrupted before it began.
-    """
+def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[..., None]) -> Run:
+    """Run one method on a fresh problem, after one iteration on another that compiles what it needs."""
     method = read_method(label)
     with said_in_one_line():
         first = method.minimize(task.problem(), **(limits | {"maxiter": 1}))
         if first.status == Status.INTERRUPTED:
-            return None
+            raise KeyboardInterrupt
         problem = task.problem()
         result = method.minimize(problem, **limits, callback=callback)
     point = Point(problem, result.x)
@@ -150,9 +149,9 @@ def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[.
 def report(screen: Console, runs: list[Run], title: str, figure: Path | None) -> None:
     """Print the table, what the failed runs say, and draw the figure."""
     best = best_value(runs)
-    headings = HEADINGS if screen.width >= WIDE else SHORT
+    narrow = screen.width < WIDE
     screen.print()
-    screen.print(table(headings, [row_of(run, best) for run in runs]))
+    screen.print(table(SHORT if narrow else HEADINGS, [row_of(run, best) for run in runs], narrow))
     screen.print()
     describe(screen, {"f*": f"{best:.15g}, the lowest value of all runs"})
     for run in runs:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from gnsopt import datasets
-from gnsopt.cli.compare import FORMATS, Run, report, run_all
+from gnsopt.cli.compare import FORMATS, report, run_all
 from gnsopt.cli.fit import INTERRUPTED, exit_code, facts_of, facts_of_result
 from gnsopt.cli.interrupt import interruptible
 from gnsopt.cli.options import Task, check_writable
@@ -48,11 +48,11 @@ def demo(
     path = figure or folder / "gnsopt-demo.png"
     check_writable(path, FORMATS)
     screen = output()
-    runs: list[Run] = []
+    X, y = datasets.load("digits")
+    task = Task("handwritten digits", X / 16, y, "softmax", 1e-3, "1e-3", True)
+    limits = {"gtol": TOL, "maxiter": 10_000, "maxtime": None}
     try:
         with interruptible():
-            X, y = datasets.load("digits")
-            task = Task("handwritten digits", X / 16, y, "softmax", 1e-3, "1e-3", True)
             screen.print("1. Fit by gradient-normalised smoothness, GradNormSmooth().minimize(problem)\n", style="bold")
             describe(screen, facts_of(task))
             with Meter(TOL) as meter:
@@ -64,13 +64,14 @@ def demo(
             if not result.success:
                 return exit_code(result.status)
             screen.print("\n2. Compare with other methods, by the same stopping rule", style="bold")
-            stopped = run_all(task, METHODS, {"gtol": TOL, "maxiter": 10_000, "maxtime": None}, runs, quiet=False)
+            runs, finished = run_all(task, METHODS, limits)
+            if runs:
+                report(screen, runs, task.name, path)
+            if not finished:
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
-        stopped = True
-    if stopped:
         notices().print("interrupted")
         return INTERRUPTED
-    report(screen, runs, task.name, path)
     screen.print("\nNext: gnsopt fit breast_cancer, gnsopt compare iris, gnsopt --help")
     return max(exit_code(run.result.status) for run in runs)
 

@@ -23,6 +23,7 @@ from gnsopt.cli.options import (
     Task,
     Tol,
     ZeroBased,
+    check_limits,
     check_writable,
     read_method,
     read_task,
@@ -73,6 +74,7 @@ def fit(
         raise Misuse(f"method {method!r} can be compared, not fitted: use 'gnsopt compare {data} --methods {method}'")
     check_writable(save_weights_to, (".npz",))
     check_writable(save_trace_to, (".csv",))
+    check_limits(tol, maxiter, maxtime)
     screen = output()
     screen.quiet = quiet
     try:
@@ -84,19 +86,19 @@ def fit(
                 result = solver.minimize(
                     problem, gtol=tol, maxiter=maxiter, maxtime=maxtime, callback=meter.follow(method)
                 )
+            facts = facts_of_result(result, tol)
+            facts["accuracy"] = f"{accuracy(problem, result.x, task):.2%} of these samples"
+            describe(screen, facts)
+            if save_weights_to:
+                save_weights(save_weights_to, problem, result, task)
+                describe(screen, {"weights": str(save_weights_to)})
+            if save_trace_to:
+                save(save_trace_to, result.trace.to_csv)
+                describe(screen, {"trace": str(save_trace_to)})
+            return exit_code(result.status)
     except KeyboardInterrupt:
-        notices().print("interrupted before the fit began: nothing to save")
+        notices().print("interrupted outside the fit: nothing saved")
         return INTERRUPTED
-    facts = facts_of_result(result, tol)
-    facts["accuracy"] = f"{accuracy(problem, result.x, task):.2%} of these samples"
-    if save_weights_to:
-        save_weights(save_weights_to, problem, result, intercept, task.l2, task.loss)
-        facts["weights"] = str(save_weights_to)
-    if save_trace_to:
-        save(save_trace_to, result.trace.to_csv)
-        facts["trace"] = str(save_trace_to)
-    describe(screen, facts)
-    return exit_code(result.status)
 
 
 def exit_code(status: int) -> int:
@@ -110,7 +112,7 @@ def facts_of(task: Task) -> dict[str, str]:
     """Describe data and model."""
     problem = task.problem()
     design = problem.design
-    share = f", {design.nnz / design.n_samples / design.n_features:.2g} of the entries" if design.sparse else ""
+    share = f" ({design.nnz / design.n_samples / design.n_features:.2g} nonzero)" if design.sparse else ""
     penalty = f"l2 = {task.l2:.6g}" if task.l2_text.count("/") == 0 else f"l2 = {task.l2_text} = {task.l2:.6g}"
     return {
         "data": f"{task.name}: {design.n_samples} samples, {design.n_features} features{share}, "

@@ -10,7 +10,7 @@ from gnsopt.cli.scipy_method import METHODS as SCIPY
 from gnsopt.cli.screen import output
 from gnsopt.curvature import NAMES
 from gnsopt.curvature.selection import DESCRIPTIONS, METHODS
-from gnsopt.solvers import SOLVERS
+from gnsopt.registry import load_solvers
 
 CURVATURES = {
     "auto": "the Hessian of a convex problem, otherwise Gauss-Newton where there is one",
@@ -19,16 +19,22 @@ CURVATURES = {
     "fisher": "the empirical Fisher matrix, from the samples' gradients",
     "diagonal": "the diagonal of the Hessian, clipped at zero",
     "zero": "none: normalised gradient steps",
-    "lazy:m": "the Hessian, kept for m steps: lazy:5",
+    "projected": "the Hessian made positive semidefinite by its eigenvalues",
+    "secant": "a quasi-Newton matrix (BFGS) of the steps and gradients of the run",
+    "secant:sr1": "the same by SR1",
+    "lazy:5": "the Hessian, kept for 5 steps",
+    "topk:10": "the 10 largest eigenpairs of the Hessian",
+    "subsampled:0.1": "the Hessian on a tenth of the samples",
 }
 
 
 def methods() -> int:
     """List the methods, the curvatures and the linear solvers."""
     screen = output()
-    takes = [name for name, solver in SOLVERS.items() if "curvature" in solver.settings()]
+    solvers = load_solvers()
+    takes = [name for name, solver in solvers.items() if "curvature" in solver.settings()]
     screen.print("NAME[:curvature[:linear solver]] or scipy:NAME, such as gns, gns:fisher, gns:exact:cg\n")
-    screen.print(_listing("methods", {name: _summary(solver) for name, solver in SOLVERS.items()}))
+    screen.print(_listing("methods", {name: _summary(solver) for name, solver in solvers.items()}))
     curvatures = CURVATURES | {name: _summary(model) for name, model in NAMES.items() if name not in CURVATURES}
     screen.print(_listing(f"curvatures (of {', '.join(takes)})", curvatures))
     screen.print(

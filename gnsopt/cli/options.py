@@ -14,8 +14,8 @@ from gnsopt import datasets
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.scipy_method import SciPyMethod
 from gnsopt.problems import Logistic, Softmax
+from gnsopt.registry import load_solvers
 from gnsopt.solver import Solver, suggest
-from gnsopt.solvers import SOLVERS
 
 
 class Loss(str, Enum):
@@ -110,13 +110,12 @@ def read_method(text: str, curvature: str | None = None) -> Solver | SciPyMethod
     if name.lower() == "scipy":
         with said_in_one_line():
             return SciPyMethod(setting)
-    if name.lower() not in SOLVERS:
-        raise Misuse(
-            f"method {text!r} is unknown; {suggest(name, [*SOLVERS, 'scipy:L-BFGS-B'])} (see 'gnsopt methods')"
-        )
+    solvers = load_solvers()
+    if name.lower() not in solvers:
+        raise Misuse(f"method {text!r} is unknown; {suggest(name, [*solvers, 'scipy:NAME'])} (see 'gnsopt methods')")
     if setting and curvature:
         raise Misuse(f"method {text!r} already names a curvature: leave out --curvature {curvature}")
-    solver = SOLVERS[name.lower()]
+    solver = solvers[name.lower()]
     setting = setting or curvature or ""
     if not setting:
         return solver()
@@ -124,6 +123,16 @@ def read_method(text: str, curvature: str | None = None) -> Solver | SciPyMethod
         raise Misuse(f"method {name!r} takes no curvature: leave out {setting!r}, or use gns:{setting}")
     with said_in_one_line():
         return solver(**{"curvature": setting})
+
+
+def check_limits(tol: float, maxiter: int, maxtime: float | None) -> None:
+    """Refuse limits out of range."""
+    if not tol >= 0:
+        raise Misuse(f"--tol {tol:g} is no tolerance: write a number >= 0; 0 runs to the limit of float64")
+    if maxiter < 0:
+        raise Misuse(f"--maxiter {maxiter} is no count: write an integer >= 0")
+    if maxtime is not None and not maxtime > 0:
+        raise Misuse(f"--maxtime {maxtime:g} is no time: write seconds > 0, or leave it out")
 
 
 def check_writable(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from gnsopt.cli.misuse import said_in_one_line
+from gnsopt.cli.options import Task
 from gnsopt.problems import Logistic, Softmax
 from gnsopt.stopping import Status
 
@@ -26,9 +27,7 @@ def save(path: Path, write: Callable[[Path], Any]) -> None:
             part.unlink(missing_ok=True)
 
 
-def save_weights(
-    path: Path, problem: Logistic | Softmax, result: OptimizeResult, intercept: bool, l2: float, loss: str
-) -> None:
+def save_weights(path: Path, problem: Logistic | Softmax, result: OptimizeResult, task: Task) -> None:
     """Save the weights of a linear model with what is needed to use them.
 
     ``weights`` has shape (n_features,) for logistic regression and (n_features, n_classes) for softmax, with one more
@@ -42,9 +41,9 @@ def save_weights(
                 file,
                 weights=weights,
                 classes=problem.classes,
-                intercept=intercept,
-                l2=l2,
-                loss=loss,
+                intercept=task.intercept,
+                l2=task.l2,
+                loss=task.loss,
                 status=Status(result.status).name.lower(),
             )
 

@@ -71,11 +71,11 @@ class SciPyMethod:
         derivatives, options = METHODS[self.name]
         if "hess" in derivatives and problem.n > LARGEST_DENSE:
             raise ValueError(f"scipy:{self.name} needs a dense Hessian of {problem.n} variables: use scipy:trust-ncg")
-        run = _Run(problem, gtol, maxiter, maxtime, callback)
+        run = _Run(problem, "jac" in derivatives, gtol, maxiter, maxtime, callback)
         settings: dict[str, Any] = {name: getattr(run, name) for name in derivatives}
         settings |= {"method": self.name, "options": options, "callback": lambda x, *_: run.record(x)}
         try:
-            run.begin(with_gradient="jac" in derivatives)
+            run.begin()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what SciPy warns of is in its message
                 found = scipy_minimize(run.fun, problem.start(), **settings)
@@ -102,9 +102,15 @@ class _Run:
     """One run: the callables that SciPy sees, the clock that only they and SciPy's own work move, and the trace."""
 
     def __init__(
-        self, problem: Objective, gtol: float, maxiter: int, maxtime: float | None, callback: Callable[..., Any] | None
+        self,
+        problem: Objective,
+        with_gradient: bool,
+        gtol: float,
+        maxiter: int,
+        maxtime: float | None,
+        callback: Callable[..., Any] | None,
     ) -> None:
-        self.problem, self.callback, self.maxtime = problem, callback, maxtime
+        self.problem, self.with_gradient, self.maxtime, self.callback = problem, with_gradient, maxtime, callback
         self.stop = stop_rule(gtol, "inf", None, maxiter, maxtime)
         self.counts, self.trace, self.clock = Counts(), Trace(), Clock()
         self.x = self.previous = problem.start()
@@ -140,24 +146,27 @@ class _Run:
         self.counts.nhev += 1
         return self.at(x).hess().dense()
 
-    def begin(self, with_gradient: bool) -> None:
+    def begin(self) -> None:
         """Evaluate and record the start, which SciPy will ask for first and then finds here."""
-        x = self.problem.start()
         self.clock.go()
-        self.fun(x)
-        if with_gradient:
-            self.jac(x)
-        self.record(x)
+        self.fun(self.x)
+        self.record(self.x)
 
     def record(self, x: Array) -> None:
-        """Add an iterate to the trace, outside the clock and without a count, and stop the run when it is time."""
+        """Add an iterate to the trace and stop the run when it is time.
+
+        The gradient at an iterate is work of a method that uses gradients: SciPy asks for it next and finds it here.
+        For other methods it is ours, and neither counted nor timed.
+        """
+        if self.with_gradient:
+            self.jac(x)
         self.clock.pause()
         self.previous, self.x = self.x, x.copy()
         point, nit = self.point(), len(self.trace)
         row = {"nit": nit, "fun": point.f, "gnorm": gradient_norm(point), "time": self.clock.seconds}
         self.trace.append(row | self.counts.as_dict(), self.x)
         if nit and self.callback is not None:
-            self.callback(intermediate_result=new_result(x=self.x.copy(), fun=point.f, jac=point.g))
+            self.callback(intermediate_result=new_result(x=self.x.copy(), fun=point.f, jac=point.g.copy()))
         status = self.stop(Progress(point, nit, self.clock.seconds))
         if status is not None:
             raise _Stop(status)
@@ -171,8 +180,8 @@ class _Run:
         return self.result(status, f"SciPy stopped: {' '.join(str(reason).split())}")
 
     def point(self) -> Point:
-        """Return the last iterate as a point whose evaluations are not counted."""
-        return Point(self.problem, self.x, trial=True)
+        """Return the last iterate: a method with gradients has paid for it, for the others it costs nothing."""
+        return self.at(self.x) if self.with_gradient else Point(self.problem, self.x, trial=True)
 
     def result(self, status: Status, message: str = "") -> OptimizeResult:
         """Return the last iterate with counts and trace."""
@@ -181,9 +190,9 @@ class _Run:
         if status is Status.CONVERGED and self.problem.at_infinity(self.x, point.z, self.x - self.previous):
             status = Status.AT_INFINITY
         return new_result(
-            x=self.x,
+            x=self.x.copy(),
             fun=point.f,
-            jac=point.g,
+            jac=point.g.copy(),
             nit=len(self.trace) - 1,
             success=status.success,
             status=int(status),

@@ -46,7 +46,7 @@ def describe(screen: Console, facts: dict[str, str], style: str = "") -> None:
     screen.print(table)
 
 
-def table(headings: dict[str, str], rows: Iterable[dict[str, str]]) -> Table:
+def table(headings: dict[str, str], rows: Iterable[dict[str, str]], narrow: bool = False) -> Table:
     """Return a table: the first column to the left, which may fold, the others to the right.
 
     Parameters
@@ -55,6 +55,8 @@ def table(headings: dict[str, str], rows: Iterable[dict[str, str]]) -> Table:
         Heading of each column by the key that the rows use.
     rows : iterable of dict
         Cells by column.
+    narrow : bool, default=False
+        Fold a status of two words.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def table(headings: dict[str, str], rows: Iterable[dict[str, str]]) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, padding=(0, 1, 0, 0))
     for number, (key, heading) in enumerate(headings.items()):
         if key == "status":
-            drawn.add_column(heading, width=11)  # of the longest word, "interrupted"
+            drawn.add_column(heading, width=11 if narrow else None)  # of the longest word, "interrupted"
         else:
             drawn.add_column(heading, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
     for row in rows:

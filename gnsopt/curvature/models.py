@@ -102,7 +102,7 @@ class Lazy:
     m : int
         Steps between refreshes, at least 1 (Doikov, Chayti and Jaggi, 2212.00781; 3 to 10 in practice).
     model : CurvatureModel, optional
-        What is kept; by default the exact Hessian, tridiagonalised, so that each later shift costs O(n^2).
+        What is kept; by default the exact Hessian, whose shifted solves cost O(n^2) each from the fourth one on.
     """
 
     m: int
@@ -158,7 +158,7 @@ PARSED: dict[str, Callable[[str], Any]] = {
     "topk": lambda k: TopK(int(k)),
     "subsampled": lambda rows: Subsampled(int(rows) if rows.isdigit() else float(rows)),
     "projected": Projected,
-    "secant": lambda name: Secant({"bfgs": BFGS, "sr1": SR1}[name]()),
+    "secant": lambda name: Secant({"bfgs": BFGS, "sr1": SR1}[name.lower()]()),
 }
 FORMS = "'lazy:m', 'topk:k', 'subsampled:fraction', 'projected:absolute', 'secant:sr1'"
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Dense, Form, Gram, RankOneUpdate, Shifted
 from gnsopt.linalg.precond import ClassBlocks, Frozen, Jacobi, Preconditioner
 from gnsopt.linalg.shifted import DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
@@ -63,6 +64,9 @@ class Engine:
         if method == "row-space":
             if not isinstance(form, Gram):
                 raise ValueError(f"solver='row-space' needs a linear model; {kind} is a {type(form).__name__}")
+            order = form.design.n_samples * form.k
+            if 24.0 * order**2 > MEMORY:
+                raise ValueError(f"solver='row-space' needs a matrix of order {order}: too large; use 'cg' or 'auto'")
             x.counts.nhev += 1
             return RowSpaceShifted(form, x.metric)
         return self._krylov(form, x)
@@ -131,7 +135,10 @@ def assemble(form: Form, x: Point) -> Array:
         Lower triangle, Fortran order.
     """
     x.counts.nhev += not isinstance(form, Dense)
-    return form.lower()
+    H = form.lower()
+    if not np.isfinite(H.diagonal()).all():
+        raise StepFailure("the curvature is not finite")
+    return H
 
 
 def _dense_price(form: Form) -> float:

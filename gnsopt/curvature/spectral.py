@@ -21,16 +21,18 @@ from gnsopt._typing import Array
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import MEMORY, assemble
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
-from gnsopt.linalg.forms import Form, Shifted
+from gnsopt.linalg.forms import EPS, Form, Shifted, noise
 from gnsopt.linalg.metric import Metric
 from gnsopt.point import Point
 
-EPS = float(np.finfo(float).eps)
 MODES = {"clip": "positive part", "absolute": "absolute value"}
 
 
 class Spectral(Form):
     """``L (V diag(s) V' + rest (I - V V')) L'`` with ``B = L L'``.
+
+    A `LowRank` form whose eigenvectors in the metric are known, so that nothing is decomposed again, with an eigenvalue
+    for the rest of the space.
 
     Parameters
     ----------
@@ -121,8 +123,8 @@ def project(H: Array, metric: Metric, mode: str = "clip") -> Spectral:
     if not np.isfinite(np.tril(W)).all():
         raise StepFailure("the Hessian is not finite")
     s, V = eigh(W, lower=True, check_finite=False)
-    size = np.abs(s)
-    return Spectral(V, size if mode == "absolute" else np.maximum(s, 0.0), metric, noise=10 * EPS * float(size.mean()))
+    s = np.abs(s) if mode == "absolute" else np.maximum(s, 0.0)
+    return Spectral(V, s, metric, noise=noise(H.diagonal(), metric.scale))
 
 
 def check_room(n: int, name: str) -> None:
@@ -207,7 +209,8 @@ class TopK:
     kind : str, default="hess"
         ``"hess"``, ``"gauss_newton"`` or ``"fisher"``.
     tol : float, default=0.1
-        The pairs are accurate to ``tol |lambda_{k+1}|``: more than a tenth of what is cut off anyway is not needed.
+        The pairs are accurate to ``tol |lambda_{k+1}|``, a tenth of what is cut off anyway (measured: finer ones save
+        few steps and cost more products).
     max_products : int, default=500
         Products a point at the most, and length of the Lanczos basis; the pairs found by then are taken.
     seed : int, default=0
@@ -252,8 +255,8 @@ class TopK:
             if not np.isfinite(s).all():
                 raise StepFailure("the Hessian is not finite")
             rest = max(float(s[self.k]), 0.0) if self.residual and s.size > self.k else 0.0
-            noise = 10 * EPS * (float(np.abs(s).sum()) + rest * (x.x.size - s.size)) / x.x.size
-            form = Spectral(V[:, : self.k], np.maximum(s[: self.k], 0.0), x.metric, rest, noise)
+            floor = 10 * EPS * (float(np.abs(s).sum()) + rest * (x.x.size - s.size)) / x.x.size
+            form = Spectral(V[:, : self.k], np.maximum(s[: self.k], 0.0), x.metric, rest, floor)
             return attached(form, x, f"top {min(self.k, x.x.size)} eigenpairs")
 
         return build

@@ -29,7 +29,9 @@ def decrease(x: Point, y: Point) -> float:
         The decrease.
     """
     plain = x.f - y.f
-    if not np.isfinite(plain) or abs(plain) > NOISE * max(abs(x.f), abs(y.f)):
+    if not np.isfinite(plain):
+        return np.nan
+    if abs(plain) > NOISE * max(abs(x.f), abs(y.f)):
         return plain
     h = y.x - x.x
     if x.objective.offers("difference"):

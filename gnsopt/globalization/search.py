@@ -1,22 +1,35 @@
-r"""Arithmetic of the adaptive search in gamma [gns 1.3, 5.1].
+r"""Acceptance tests of the regularised step ``h = -(H + lam B)^{-1} g``, each written as a ratio that must reach 1.
 
-A step with ``lam = |g|_* / gamma`` is accepted when the progress inequality (A) holds, written as a ratio,
+============  =========================================================  ==============================================
+``progress``  ``8 lam (f(x) - f(y)) / |g(y)|_*^2``                       [1], Lemma 1; valid for non-convex f
+``gradient``  ``4 lam <g(y), x - y> / |g(y)|_*^2``                       [2]; convex f only; free of cancellation
+``cubic``     the smaller of ``(f(x) - f(y)) / (2/3 lam |h|^2)`` and     [3]; Mishchenko's line search
+              ``2 lam |h| / |g(y)|_*``
+``none``      accepts every finite point                                 fixed radii, [4]
+============  =========================================================  ==============================================
 
-    R = 8 lam (f(x) - f(y)) / |g(y)|_*^2  >=  1,
+For positive semidefinite ``H`` and ``gamma <= gamma(x)`` the first two hold (the second in the sharper form with 2).
 
-which is implied by ``gamma <= gamma(x)`` for positive semidefinite ``H`` (Lemma 1).
+References
+----------
+[1] Semenov, Jaggi, Doikov, 2506.13710. [2] Doikov, Mishchenko, Nesterov, 2208.05888. [3] Mishchenko, 2112.02089.
+[4] Doikov, 2308.14742.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from gnsopt.globalization.decrease import decrease
 from gnsopt.point import Point
 
+Test = Callable[[Point, Point, float], float]
+
 
 def progress_ratio(x: Point, y: Point, lam: float) -> float:
-    """Return R; -inf without a decrease, for which no gradient is evaluated, or with a value that is not finite.
+    """Return the ratio R of the progress inequality; -inf without a decrease, for which no gradient is evaluated.
 
     Parameters
     ----------
@@ -36,4 +49,77 @@ def progress_ratio(x: Point, y: Point, lam: float) -> float:
     G = y.dual_norm
     if not np.isfinite(G):
         return -np.inf
-    return 8 * lam * dec / G / G if G > 0 else np.inf
+    return 8 * (lam / G) * (dec / G) if G > 0 else np.inf
+
+
+def gradient_ratio(x: Point, y: Point, lam: float) -> float:
+    """Return ``4 lam <g(y), x - y> / |g(y)|_*^2``; no function value decides, only its finiteness.
+
+    Parameters
+    ----------
+    x, y : Point
+        Current and trial point.
+    lam : float
+        Damping of the step.
+
+    Returns
+    -------
+    float
+        The ratio; inf when the gradient vanishes at `y`.
+    """
+    if not np.isfinite(y.f):
+        return -np.inf
+    G = y.dual_norm
+    if not np.isfinite(G):
+        return -np.inf
+    return 4 * lam * float(y.g @ (x.x - y.x)) / G / G if G > 0 else np.inf
+
+
+def cubic_ratio(x: Point, y: Point, lam: float) -> float:
+    """Return Mishchenko's test: ``f(y) <= f(x) - 2/3 lam r^2`` and ``|g(y)|_* <= 2 lam r`` with ``r = |y - x|``.
+
+    Parameters
+    ----------
+    x, y : Point
+        Current and trial point.
+    lam : float
+        Damping of the step.
+
+    Returns
+    -------
+    float
+        The smaller ratio of the two.
+    """
+    dec, r = decrease(x, y), x.metric.norm(y.x - x.x)
+    if not dec > 0 or not np.isfinite(dec) or not lam * r > 0:
+        return -np.inf
+    G = y.dual_norm
+    if not np.isfinite(G):
+        return -np.inf
+    return min(1.5 * dec / (lam * r * r), 2 * lam * r / G if G > 0 else np.inf)
+
+
+def no_test(x: Point, y: Point, lam: float) -> float:
+    """Accept every finite point.
+
+    Parameters
+    ----------
+    x, y : Point
+        Current and trial point.
+    lam : float
+        Damping of the step.
+
+    Returns
+    -------
+    float
+        1, or -inf where `y` is not finite.
+    """
+    return 1.0 if y.finite else -np.inf
+
+
+TESTS: dict[str, Test] = {
+    "progress": progress_ratio,
+    "gradient": gradient_ratio,
+    "cubic": cubic_ratio,
+    "none": no_test,
+}

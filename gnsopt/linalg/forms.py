@@ -20,6 +20,29 @@ from gnsopt.linalg.design import DENSE_PASS, SPARSE_PASS, Design
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.rows import Rows
 
+EPS = float(np.finfo(float).eps)
+
+
+def noise(d: Array, metric: Array | float) -> float:
+    """Return the shift below which rounding in ``H`` decides, ``10 eps sum |H_jj| / sum B_jj``.
+
+    That is a mean of ``|H_jj| / B_jj`` with the weights ``B_jj``: a variable that the metric hardly sees does not raise
+    the floor of all others.
+
+    Parameters
+    ----------
+    d : ndarray of shape (n,)
+        Diagonal of ``H``.
+    metric : ndarray of shape (n,) or float
+        Diagonal of ``B``.
+
+    Returns
+    -------
+    float
+        The shift.
+    """
+    return 10 * EPS * float(np.abs(d).sum() / np.broadcast_to(metric, d.shape).sum())
+
 
 class Shifted(ABC):
     """``solve(lam, b) = (H + lam B)^{-1} b`` for one ``H``; `lam_noise` is the shift below which rounding decides."""
@@ -187,7 +210,7 @@ class Gram(Form):
 
 
 class ShermanMorrison(Shifted):
-    r"""``(M + c u u')^{-1} b = y - c v <u, y> / (1 + c <u, v>)``, ``y = M^{-1} b``, ``v = M^{-1} u``, ``M = H + lam B``.
+    r"""``(M + c u u')^{-1} b = y - c v <u, y> / (1 + c <u, v>)`` with ``y = M^{-1} b`` and ``v = M^{-1} u``.
 
     Parameters
     ----------
@@ -206,11 +229,18 @@ class ShermanMorrison(Shifted):
     def solve(self, lam: float, b: Array) -> Array:
         """Solve twice with the base, once where `b` is parallel to `u` (the gradient and its Fisher term)."""
         v = self._base.solve(lam, self._u)
-        denominator = 1.0 + self._c * float(self._u @ v)
+        uv = float(self._u @ v)
+        denominator = 1.0 + self._c * uv
         if not denominator > 0:
             raise NotPositiveDefinite(f"rank-one update of weight {self._c}")
-        y = v if b is self._u else self._base.solve(lam, b)
-        return y - (self._c * float(self._u @ y) / denominator) * v
+        if b is self._u or uv == 0.0:
+            return v / denominator if b is self._u else self._base.solve(lam, b)
+        y = self._base.solve(lam, b)
+        along = 0.0
+        for _ in range(2):  # y = w + along v with <u, w> = 0: twice is enough
+            part = float(self._u @ y) / uv
+            y, along = y - part * v, along + part
+        return y + (along / denominator) * v
 
 
 class RankOneUpdate(Form):

@@ -16,6 +16,7 @@ class Metric(ABC):
     """A fixed symmetric positive definite ``B``; `diagonal` is its diagonal when nothing else is non-zero."""
 
     diagonal: Array | float | None = None
+    scale: Array | float = 1.0  # the diagonal of B, whatever else it has: the units of the variables
 
     @abstractmethod
     def apply(self, h: Array) -> Array:
@@ -61,6 +62,7 @@ class DiagonalMetric(Metric):
 
     def __init__(self, d: Array | float = 1.0) -> None:
         self.diagonal: Array | float = d
+        self.scale = d
         self._root: Array | float = np.sqrt(d)
         self._unit = np.ndim(d) == 0 and d == 1.0
 
@@ -112,6 +114,7 @@ class DenseMetric(Metric):
     def __init__(self, B: Array) -> None:
         self._B = np.array(B, dtype=float, order="F")
         self._L, info = lapack.dpotrf(self._B, lower=1, clean=1)
+        self.scale = self._B.diagonal()
         if info != 0:
             raise ValueError(
                 "metric must be symmetric positive definite: its Cholesky factorisation failed; add delta I"

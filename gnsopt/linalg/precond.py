@@ -14,6 +14,8 @@ from gnsopt.linalg.metric import Metric
 
 Apply = Callable[[Array], Array]
 
+NEAR = 4.0  # a shift that is off by this factor costs CG at the most a few more products (chosen)
+
 
 class Preconditioner(ABC):
     """An approximation of ``H`` that is cheap to solve with for any shift."""
@@ -44,7 +46,25 @@ class Jacobi(Preconditioner):
         return lambda r: r / safe
 
 
-class ClassBlocks(Preconditioner):
+class Factored(Preconditioner):
+    """A preconditioner whose factor serves every shift within a factor of `NEAR`: it is only a preconditioner."""
+
+    def __init__(self) -> None:
+        self._lam = np.nan
+        self._apply: Apply | None = None
+
+    def at(self, lam: float, metric: Metric) -> Apply:
+        """Return the solve with the factor at hand, or with a new one where `lam` has moved too far."""
+        if self._apply is None or not self._lam / NEAR <= lam <= self._lam * NEAR:
+            self._lam, self._apply = lam, self.factor(lam, metric)
+        return self._apply
+
+    @abstractmethod
+    def factor(self, lam: float, metric: Metric) -> Apply:
+        """Factor the shifted matrix and return its solve."""
+
+
+class ClassBlocks(Factored):
     r"""Cholesky factors of the k diagonal class blocks of a linear model's Hessian, frozen at one point.
 
     Parameters
@@ -54,6 +74,7 @@ class ClassBlocks(Preconditioner):
     """
 
     def __init__(self, form: Gram) -> None:
+        super().__init__()
         self._blocks = [form.block(c, c) for c in range(form.k)]
         self._ridge = form.ridge.reshape(-1, form.k)
         self._noise = [16 * np.finfo(float).eps * float(np.trace(G)) for G in self._blocks]
@@ -64,7 +85,7 @@ class ClassBlocks(Preconditioner):
         """Counted work of the blocks and one factorisation of each."""
         return form.k * (form.design.gram_price + form.design.n_columns**3 / 3)
 
-    def at(self, lam: float, metric: Metric) -> Apply:
+    def factor(self, lam: float, metric: Metric) -> Apply:
         """Factor the shifted blocks and return the block-diagonal solve."""
         k = self._k
         shift = (
@@ -85,7 +106,7 @@ class ClassBlocks(Preconditioner):
         return apply
 
 
-class Frozen(Preconditioner):
+class Frozen(Factored):
     """Cholesky of a dense ``H(x_ref) + lam B``: the Hessian of an earlier point as a preconditioner.
 
     Parameters
@@ -95,10 +116,11 @@ class Frozen(Preconditioner):
     """
 
     def __init__(self, H: Array) -> None:
+        super().__init__()
         self._H = H
         self._noise = 16 * np.finfo(float).eps * float(np.trace(H))
 
-    def at(self, lam: float, metric: Metric) -> Apply:
+    def factor(self, lam: float, metric: Metric) -> Apply:
         """Factor the shifted reference Hessian."""
         M = self._H.copy(order="F")
         metric.add_to(M, lam)

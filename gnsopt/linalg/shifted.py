@@ -17,12 +17,10 @@ import numpy as np
 from scipy.linalg import eigh, lapack
 
 from gnsopt._typing import Array
-from gnsopt.exceptions import NotPositiveDefinite
-from gnsopt.linalg.forms import Gram, Shifted
+from gnsopt.exceptions import NotPositiveDefinite, StepFailure
+from gnsopt.linalg.forms import Gram, Shifted, noise
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.precond import Apply, Preconditioner
-
-EPS = float(np.finfo(float).eps)
 
 
 class DenseShifted(Shifted):
@@ -43,8 +41,7 @@ class DenseShifted(Shifted):
         self._lam: float | None = None
         self._factor: Array | None = None
         self._tridiagonal: tuple[Array, Array, Array, Array] | None = None
-        n = H.shape[0]
-        self.lam_noise = 10 * EPS * abs(float(np.trace(H))) / n  # [gns 5.1], for B of unit scale
+        self.lam_noise = noise(H.diagonal(), metric.scale)  # [gns 5.1]
 
     def solve(self, lam: float, b: Array) -> Array:
         """Solve by the factor of this ``lam``, or in the tridiagonal basis."""
@@ -110,7 +107,7 @@ class SpectralShifted(Shifted):
     def __init__(self, H: Array, metric: Metric) -> None:
         self._metric = metric
         self.eigenvalues, self._V = eigh(metric.whiten(H), lower=True, check_finite=False)
-        self.lam_noise = 10 * EPS * float(np.abs(self.eigenvalues).mean())
+        self.lam_noise = noise(H.diagonal(), metric.scale)
 
     def solve(self, lam: float, b: Array) -> Array:
         """Return ``L^{-T} V (Lambda + lam)^{-1} V' L^{-1} b``."""
@@ -187,7 +184,7 @@ class RowSpaceShifted(Shifted):
             raise NotPositiveDefinite("ridge + lam B is not positive")
         uniform = bool(np.all(features == features[0, 0]))
         if not uniform and not np.all(features == features[:, :1]):
-            raise ValueError("l2: the row-space solve needs one penalty per feature; use curvature solver='cholesky'")
+            raise ValueError("l2 or metric: the row-space solve needs one value per feature; use solver='cholesky'")
         self._rho: Array | float = float(features[0, 0]) if uniform else features[:, 0].copy()
         self._unit = float(features[0, 0]) if uniform else 1.0
         F = self._inner(None if uniform else features[:, 0])
@@ -297,6 +294,8 @@ class KrylovShifted(Shifted):
             q = self._matvec(p) + lam * metric.apply(p)
             used += 1
             curvature = float(p @ q)
+            if not np.isfinite(curvature):
+                raise StepFailure("a product with the curvature is not finite")
             if not curvature > 0:
                 raise NotPositiveDefinite(f"curvature {curvature} along a conjugate direction")
             alpha = rz / curvature

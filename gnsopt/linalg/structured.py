@@ -23,14 +23,20 @@ from scipy.linalg import eigvals_banded, lapack, solve_banded
 from gnsopt._typing import Array
 from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.linalg.design import DENSE_PASS, SPARSE_PASS
-from gnsopt.linalg.forms import Form, RankOneUpdate, Shifted, ShermanMorrison
+from gnsopt.linalg.forms import Form, RankOneUpdate, ShermanMorrison, Shifted, noise
 from gnsopt.linalg.metric import Metric
 
 EPS = float(np.finfo(float).eps)
 
 
 class Zero(Form):
-    """The zero matrix: regularised steps become normalised gradient steps, ``B^{-1} b / lam``."""
+    """The zero matrix: regularised steps become normalised gradient steps, ``B^{-1} b / lam``.
+
+    Parameters
+    ----------
+    n : int
+        Order.
+    """
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -49,7 +55,13 @@ class Zero(Form):
 
 
 class MetricShifted(Shifted):
-    """``(lam B)^{-1} b``; ``B^{-1} b`` is kept for the next shift, since all trials of an iteration lie on its ray."""
+    """``(lam B)^{-1} b``; ``B^{-1} b`` is kept for the next shift, since all trials of an iteration lie on its ray.
+
+    Parameters
+    ----------
+    metric : Metric
+        ``B``.
+    """
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
@@ -66,7 +78,13 @@ class MetricShifted(Shifted):
 
 
 class Diagonal(Form):
-    """``diag(d)``; `d` of shape (n,)."""
+    """``diag(d)``.
+
+    Parameters
+    ----------
+    d : ndarray of shape (n,)
+        The diagonal.
+    """
 
     def __init__(self, d: Array) -> None:
         self.d, self.n = d, d.shape[0]
@@ -97,7 +115,7 @@ class DiagonalShifted(Shifted):
 
     def __init__(self, d: Array, metric: Array | float) -> None:
         self._d, self._metric = d, metric
-        self.lam_noise = 10 * EPS * float(np.mean(np.abs(d) / metric))
+        self.lam_noise = noise(d, metric)
 
     def solve(self, lam: float, b: Array) -> Array:
         """Divide elementwise."""
@@ -145,7 +163,7 @@ class BandedMatrix:
     def gram(self) -> Array:
         """Return the diagonals of ``J'J`` from the main one down, as `Banded` takes them."""
         n = self.shape[1]
-        width = min(n - 1, max(self.offsets) - min(self.offsets))
+        width = min(n - 1, max(self.offsets, default=0) - min(self.offsets, default=0))
         bands = np.zeros((width + 1, n))
         for left, one in zip(self.offsets, self.data, strict=True):
             for right, other in zip(self.offsets, self.data, strict=True):
@@ -209,7 +227,7 @@ class BandedShifted(Shifted):
         self._bands, self._metric = bands, metric
         self._lam: float | None = None
         self._factor: tuple[Array, ...] = ()
-        self.lam_noise = 10 * EPS * float(np.mean(np.abs(bands[0]) / metric))
+        self.lam_noise = noise(bands[0], metric)
 
     def shifted(self, lam: float) -> Array:
         """Return the diagonals of ``H + lam B``."""
@@ -266,10 +284,10 @@ class BandedRankOne(RankOneUpdate):
 
 
 class BandedRankOneShifted(ShermanMorrison):
-    r"""``(M + c u u')^{-1} b`` with ``M = H + lam B`` banded: positive definite, or with one eigenvalue that c u u' lifts.
+    r"""``(M + c u u')^{-1} b``, ``M = H + lam B`` banded: positive definite, or with one eigenvalue that c u u' lifts.
 
     By interlacing, ``M + c u u'`` with c > 0 is positive definite exactly when M is, or when M has one negative
-    eigenvalue and ``det(M + c u u') = det(M) (1 + c u'M^{-1}u) > 0``. In the second case M is solved by LU with pivoting.
+    eigenvalue and ``det(M + c u u') = det(M) (1 + c u'M^{-1}u) > 0``. Then M is solved by LU with pivoting.
 
     Parameters
     ----------

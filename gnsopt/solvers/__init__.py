@@ -1,7 +1,9 @@
 """The solvers, one paper's algorithm a file, and the table of their names."""
 
 from gnsopt.solver import Solver
+from gnsopt.solvers.accelerated_newton import AcceleratedNewton
 from gnsopt.solvers.cubic_newton import CubicNewton
+from gnsopt.solvers.extrapolated_newton import ExtrapolatedNewton
 from gnsopt.solvers.fast_gradient_method import FastGradientMethod
 from gnsopt.solvers.grad_norm_smooth import GradNormSmooth
 from gnsopt.solvers.gradient_method import GradientMethod
@@ -13,6 +15,17 @@ SOLVERS: dict[str, type[Solver]] = {
     "cubic-newton": CubicNewton,
     "gradient": GradientMethod,
     "fast-gradient": FastGradientMethod,
+    "accelerated-newton": AcceleratedNewton,
+    "extrapolated-newton": ExtrapolatedNewton,
 }
 
-__all__ = ["SOLVERS", "CubicNewton", "FastGradientMethod", "GradNormSmooth", "GradientMethod", "SuperNewton"]
+__all__ = [
+    "SOLVERS",
+    "AcceleratedNewton",
+    "CubicNewton",
+    "ExtrapolatedNewton",
+    "FastGradientMethod",
+    "GradNormSmooth",
+    "GradientMethod",
+    "SuperNewton",
+]

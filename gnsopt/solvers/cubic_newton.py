@@ -69,7 +69,7 @@ class CubicNewton(Solver):
                 lam, h = cubic_step(H, x, M)
                 # model = <g,h> + <Hh,h>/2 + M r^3/6 with Hh = -g - lam B h and M r = 2 lam
                 model = 0.5 * float(x.g @ h) - lam * x.metric.norm(h) ** 2 / 6
-                promised = min(promised, -model)
+                promised = promised if np.isfinite(promised) else -model
                 y = x.at(x.x + h)
                 if decrease(x, y) >= -model:
                     break
@@ -115,6 +115,8 @@ def cubic_step(H: Curvature, x: Point, M: float) -> tuple[float, Array]:
     high = 0.5 * np.log(M * x.dual_norm / 2)
     while excess(high) > 0:
         high += 2.0
+        if high > 700:  # exp overflows
+            raise StepFailure("no shift makes the curvature positive definite")
     low = high
     while np.isfinite(value := excess(low)) and value <= 0 and low > high - 200:
         low -= 2.0

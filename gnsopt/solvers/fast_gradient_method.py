@@ -54,15 +54,16 @@ class FastGradientMethod(Solver):
         """Yield the points T with ``L`` and ``trials``."""
         v, A, L = x.x, 0.0, self.L0
         while True:
+            promised = x.dual_norm * x.dual_norm / L
             for trial in range(1, self.max_trials + 1):  # noqa: B007
                 a = (1 + np.sqrt(1 + 4 * L * A)) / (2 * L)
                 y = x.at((a * v + A * x.x) / (A + a))
                 T = x.at(y.x - y.metric.solve(y.g) / L)
-                if decrease(y, T) >= y.dual_norm**2 / (2 * L):
+                if decrease(y, T) >= y.dual_norm * y.dual_norm / (2 * L):
                     break
                 L *= 2
             else:
-                raise StepFailure(f"{self.max_trials} trials rejected", y.dual_norm**2 / L)
+                raise StepFailure(f"{self.max_trials} trials rejected", promised)
             v, A = T.x + (A / a) * (T.x - x.x), A + a
             x, accepted, L = T, L, max(L / 2, self.L_min)
             yield x, {"L": accepted, "trials": trial}

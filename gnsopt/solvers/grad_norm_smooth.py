@@ -28,11 +28,11 @@ import numpy as np
 
 from gnsopt.curvature import resolve, start
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
-from gnsopt.globalization import progress_ratio
+from gnsopt.globalization import TESTS
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 
-GROWTH = ("ratio", "paper")
+GROWTH = ("ratio", "paper", "fixed")
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class GradNormSmooth(Solver):
     ----------
     curvature : str, CurvatureModel or callable, default="auto"
         The approximate Hessian ``H``, see `gnsopt.curvature`.
-    growth : {"ratio", "paper"}, default="ratio"
+    growth : {"ratio", "paper", "fixed"}, default="ratio"
         How gamma grows after an accepted step. ``"paper"`` doubles it always. ``"ratio"`` doubles it when R >= 2 and
         once more when R >= 16: a gamma below half of gamma(x) has R >= 8/3, so it always grows and every rate of the
-        paper persists, while steps that would be rejected are not tried.
+        paper persists, while steps that would be rejected are not tried. ``"fixed"`` keeps it.
     metric : "auto", None, float, array of shape (n,) or (n, n), or Metric, default="auto"
         ``B`` of the norms. ``"auto"`` is the problem's natural metric (for linear models the second moments of the
         columns, so that no scaling of the features matters; the identity otherwise), None the identity.
@@ -56,6 +56,16 @@ class GradNormSmooth(Solver):
         Lower bound of gamma after an accepted step.
     max_trials : int, default=60
         Trials per iteration at the most.
+    accept : {"progress", "gradient", "cubic", "none"}, default="progress"
+        The acceptance test, see `gnsopt.globalization.search`; ``"gradient"`` is for convex f only, ``"none"`` with
+        ``growth="fixed"`` and ``gamma0 = 1/M`` is the rule for quasi-self-concordant functions of constant M.
+    power : float, default=1.0
+        ``lam = |g|_*^power / gamma``, in [0, 1]: 1 is the paper's rule, alpha with ``accept="gradient"`` and
+        ``factor=4`` the super-universal one, 1/2 with ``accept="cubic"`` Mishchenko's (gamma = 1/sqrt(H)).
+    factor : float, default=2.0
+        What gamma is divided by after a rejected and multiplied by after an accepted trial.
+    gamma_max : float, default=1e100
+        Upper bound of gamma, so that neither gamma nor lam leaves the floating-point range (chosen).
     """
 
     curvature: Any = "auto"
@@ -64,40 +74,50 @@ class GradNormSmooth(Solver):
     gamma0: float = 1.0
     gamma_min: float = 1e-9
     max_trials: int = 60
+    accept: str = "progress"
+    power: float = 1.0
+    factor: float = 2.0
+    gamma_max: float = 1e100
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
         object.__setattr__(self, "curvature", resolve(self.curvature))
         if self.growth not in GROWTH:
             raise ValueError(f"growth={self.growth!r} is unknown; choose one of {GROWTH}")
-        if not (0 < self.gamma0 < np.inf and 0 <= self.gamma_min < np.inf):
+        if self.accept not in TESTS:
+            raise ValueError(f"accept={self.accept!r} is unknown; choose one of {tuple(TESTS)}")
+        if not (0 < self.gamma0 < np.inf and 0 <= self.gamma_min < np.inf and self.gamma_max > 0):
             raise ValueError(
-                f"gamma0={self.gamma0} must be positive and finite, gamma_min={self.gamma_min} non-negative"
+                f"gamma0={self.gamma0} must be positive, gamma_min={self.gamma_min} non-negative, both finite"
             )
+        if not (0 <= self.power <= 1 and self.factor > 1):
+            raise ValueError(f"power={self.power} must lie in [0, 1], factor={self.factor} must be above 1")
         if not self.max_trials >= 1:
             raise ValueError(f"max_trials={self.max_trials} must be at least 1")
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield points, with ``gamma`` (accepted), ``gamma_start`` (first tried), ``lam``, ``ratio`` R, ``trials``."""
-        curvature, gamma = start(self.curvature, x), self.gamma0
+        curvature, gamma, test = start(self.curvature, x), self.gamma0, TESTS[self.accept]
         while True:
             H, promised, first = curvature(x), np.inf, gamma
             for trial in range(1, self.max_trials + 1):  # noqa: B007
-                lam = max(x.dual_norm / gamma, H.lam_noise)
+                lam = max(x.dual_norm**self.power / gamma, H.lam_noise)
                 try:
                     h = -H.solve(lam, x.g)
                     y = x.at(x.x + h)
-                    R = progress_ratio(x, y, lam)
-                    promised = min(promised, -0.5 * float(x.g @ h))
+                    R = test(x, y, lam)
+                    promised = promised if np.isfinite(promised) else -0.5 * float(x.g @ h)
                 except NotPositiveDefinite:
                     R = -np.inf
                 if R >= 1:
                     break
-                gamma /= 2
+                gamma /= self.factor
             else:
                 raise StepFailure(f"{self.max_trials} trials rejected", promised)
             x, accepted = y, gamma
-            gamma *= 2 if self.growth == "paper" or R >= 2 else 1
-            gamma *= 2 if self.growth == "ratio" and R >= 16 else 1
-            gamma = max(gamma, self.gamma_min)
+            if self.growth == "paper" or (self.growth == "ratio" and R >= 2):
+                gamma *= self.factor
+            if self.growth == "ratio" and R >= 16:
+                gamma *= self.factor
+            gamma = min(max(gamma, self.gamma_min), self.gamma_max)
             yield x, {"gamma": accepted, "gamma_start": first, "lam": lam, "ratio": R, "trials": trial}

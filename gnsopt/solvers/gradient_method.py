@@ -78,14 +78,15 @@ def gradient_step(x: Point, L: float, max_trials: int) -> tuple[Point, float, in
     StepFailure
         If no trial is accepted.
     """
-    direction, squared = x.metric.solve(x.g), x.dual_norm**2
+    direction, squared = x.metric.solve(x.g), x.dual_norm * x.dual_norm
+    promised = squared / L  # by the first trial: the last one promises nothing
     for trial in range(1, max_trials + 1):
         y = x.at(x.x - direction / L)
         # f(T) <= f(x) - |g|_*^2 / (2L): the bound with T - x = -B^{-1} g / L put in
         if decrease(x, y) >= squared / (2 * L):
             return y, L, trial
         L *= 2
-    raise StepFailure(f"{max_trials} trials rejected", squared / L)
+    raise StepFailure(f"{max_trials} trials rejected", promised)
 
 
 def check_lipschitz(L0: float, L_min: float) -> None:

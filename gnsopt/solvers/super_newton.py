@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from gnsopt.curvature import resolve, start
-from gnsopt.exceptions import NotPositiveDefinite, StepFailure
+from gnsopt.curvature import resolve
 from gnsopt.point import Point
 from gnsopt.solver import Solver
+from gnsopt.solvers.grad_norm_smooth import GradNormSmooth
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,17 @@ class SuperNewton(Solver):
             raise ValueError(f"H0={self.H0} and H_min={self.H_min} must satisfy 0 < H_min <= H0 < inf")
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
-        """Yield the accepted points with ``H``, ``lam`` and ``trials``."""
-        curvature, H = start(self.curvature, x), self.H0
-        while True:
-            C, promised = curvature(x), np.inf
-            for trial in range(1, self.max_trials + 1):  # noqa: B007
-                lam = max(H * x.dual_norm**self.alpha, C.lam_noise)
-                try:
-                    h = -C.solve(lam, x.g)
-                    promised = min(promised, -0.5 * float(x.g @ h))
-                    y = x.at(x.x + h)
-                    if -float(y.g @ h) >= y.dual_norm**2 / (4 * lam) and np.isfinite(y.f):
-                        break
-                except NotPositiveDefinite:
-                    pass
-                H *= 4
-            else:
-                raise StepFailure(f"{self.max_trials} trials rejected", promised)
-            x, accepted, H = y, H, max(H / 4, self.H_min)
-            yield x, {"H": accepted, "lam": lam, "trials": trial}
+        """Yield the accepted points with ``H``, ``lam`` and ``trials``: the GNS engine with ``gamma = 1/H``."""
+        engine = GradNormSmooth(
+            self.curvature,
+            growth="paper",
+            gamma0=1 / self.H0,
+            gamma_min=0.0,
+            gamma_max=1 / self.H_min,
+            max_trials=self.max_trials,
+            accept="gradient",
+            power=self.alpha,
+            factor=4.0,
+        )
+        for y, scalars in engine.iterates(x):
+            yield y, {"H": 1 / scalars["gamma"], "lam": scalars["lam"], "trials": scalars["trials"]}

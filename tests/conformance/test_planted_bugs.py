@@ -266,7 +266,7 @@ def here(problem="logistic"):
     return Point(problem, np.random.default_rng(0).standard_normal(problem.n))
 
 
-@pytest.mark.parametrize("problem", ["logistic", "rosenbrock"])
+@pytest.mark.parametrize("problem", ["logistic", "rosenbrock-callables"])
 def test_the_right_curvature_passes(problem):
     check_curvature(right, here(problem))
 
@@ -365,7 +365,7 @@ def test_indefinite_solve_by_clipping_is_caught():
             w, V = np.linalg.eigh(self.H)
             return V @ ((V.T @ b) / (np.abs(w) + lam))
 
-    problem = PROBLEMS["rosenbrock"]()
+    problem = PROBLEMS["rosenbrock-callables"]()
     x = Point(problem, np.array([0.0, 1.0, 1.0]))
     assert np.linalg.eigvalsh(x.hess().dense())[0] < 0
     with pytest.raises(AssertionError, match="^solve: "):
@@ -507,7 +507,7 @@ class WritesIntoPoints(GradientMethod):
 
     def iterates(self, x):
         while True:
-            h, old = -0.1 * x.g, x.x
+            h, old = -0.5 * x.g, x.x
             y = x.at(old + h)
             _ = y.f, y.g
             x = y

@@ -1,4 +1,4 @@
-"""Compiled kernels against NumPy twins written from the formulas, and against decimals of 400 digits at the extremes."""
+"""Compiled kernels against NumPy twins written from the formulas, and decimals of 400 digits at the extremes."""
 
 from decimal import Context, Decimal, localcontext
 

@@ -89,7 +89,8 @@ def test_quadratic_with_its_hessian(gamma0, growth, curvature):
 def halving_and_doubling(r, gamma, f, g, c, stop, difference):
     """The search on a ray: r+ = |r - g/(c + lam)|, lam = g/gamma, accepted iff f - f+ >= g+^2/(8 lam).
 
-    `f`, `g`, `c` are functions of r: value, slope and curvature of the model along the ray. Returns radii, gammas, solves.
+    `f`, `g`, `c` are functions of r: value, slope and curvature of the model along the ray.
+    Returns the radii, the accepted gammas and the number of solves.
     """
     radii, gammas, solves = [r], [], 0
     while f(r) > stop:

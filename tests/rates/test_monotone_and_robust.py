@@ -136,7 +136,11 @@ class Barrier(Objective):
 
 
 @pytest.mark.parametrize("outside", [np.nan, np.inf, -np.inf, ValueError, ZeroDivisionError, np.linalg.LinAlgError])
-@pytest.mark.parametrize("solver", [GradNormSmooth(gamma0=1e6), SuperNewton(H0=1e-3), GradNormSmooth(curvature="zero", gamma0=100.0)], ids=repr)
+@pytest.mark.parametrize(
+    "solver",
+    [GradNormSmooth(gamma0=1e6), SuperNewton(H0=1e-3), GradNormSmooth(curvature="zero", gamma0=100.0)],
+    ids=repr,
+)
 def test_a_trial_outside_the_domain_is_rejected(solver, outside):
     # from 3 the Newton step leads to 3 - 6 < 0
     res = solver.minimize(Barrier(outside), [3.0], gtol=1e-10)
@@ -145,7 +149,9 @@ def test_a_trial_outside_the_domain_is_rejected(solver, outside):
     assert res.trace["trials"][1] > 1
 
 
-@pytest.mark.parametrize("curvature", ["exact", "exact:cg", "exact:spectral", "exact:tridiagonal", "gauss_newton", "fisher"])
+@pytest.mark.parametrize(
+    "curvature", ["exact", "exact:cg", "exact:spectral", "exact:tridiagonal", "gauss_newton", "fisher"]
+)
 def test_singular_hessian(curvature):
     """Every column three times and a column of zeros: the Hessian has rank 4 of 13."""
     X, y = make_logistic(100, 4)

@@ -149,7 +149,7 @@ def test_quasi_self_concordant_functions(case):
 
 @pytest.mark.parametrize("growth", ["paper", "ratio"])
 def test_the_radius_does_not_fall_below_half_of_its_bound(growth):
-    """gamma_k >= min(gamma_0, T/2M) on a quasi-self-concordant f, and no more than log2 of the excess is ever refused."""
+    """gamma_k >= min(gamma_0, T/2M) on a quasi-self-concordant f."""
     X, y = make_logistic(200, 10, condition=100)
     problem = Logistic(X, y)
     bound = T / problem.design.row_norms.max()

@@ -1,0 +1,1 @@
+"""gnsopt against itself and its peers: jobs, their results and tables."""
