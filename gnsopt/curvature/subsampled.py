@@ -18,7 +18,6 @@ from gnsopt.curvature.selection import METHODS, Engine
 from gnsopt.exceptions import MissingRequirement
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Gram
-from gnsopt.linalg.rows import OuterRows, Rows, SoftmaxRows, WeightRows
 from gnsopt.point import Point
 
 KINDS = ("hess", "gauss_newton", "fisher")
@@ -100,7 +99,7 @@ class Subsampled:
                 raise MissingRequirement(
                     f"curvature 'subsampled' needs a Hessian that is a sum over rows, not a {type(whole).__name__}"
                 )
-            form = Gram(part, _take(whole.rows, index, scale), whole.ridge)
+            form = Gram(part, whole.rows.take(index, scale), whole.ridge)
             return Curvature(form, engine.attach(form, x, label), x.counts)
 
         return build
@@ -112,14 +111,3 @@ class Subsampled:
         if m > counted.size:
             raise ValueError(f"rows={self.rows}: the problem has {counted.size} rows of positive weight")
         return np.sort(np.random.default_rng(self.seed).choice(counted, m, replace=False))
-
-
-def _take(rows: Rows, index: IntArray, scale: float) -> Rows:
-    """The blocks ``D_i`` of some rows, times `scale`."""
-    if isinstance(rows, WeightRows):
-        return WeightRows(scale * rows.w[index])
-    if isinstance(rows, SoftmaxRows):
-        return SoftmaxRows(rows.P[index], scale * rows.w[index])
-    if isinstance(rows, OuterRows):
-        return OuterRows(rows.R[index], scale * rows.w[index])
-    raise MissingRequirement(f"curvature 'subsampled' does not know how to take a subset of {type(rows).__name__}")

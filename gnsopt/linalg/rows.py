@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from gnsopt._typing import Array
+from gnsopt._typing import Array, IntArray
 
 
 class Rows(ABC):
@@ -34,6 +34,10 @@ class Rows(ABC):
     @abstractmethod
     def half_t(self, U: Array) -> Array:
         """Return ``L_i' u_i`` for every sample."""
+
+    @abstractmethod
+    def take(self, index: IntArray, scale: float) -> Rows:
+        """Return the blocks of some samples, times `scale`."""
 
     def diagonals(self) -> Array:
         """Return ``(D_i)_{aa}``, shape (n_samples, k)."""
@@ -67,6 +71,10 @@ class WeightRows(Rows):
     def half_t(self, U: Array) -> Array:
         """Return ``sqrt(w_i) u_i``."""
         return self.half(U)
+
+    def take(self, index: IntArray, scale: float) -> Rows:
+        """Return the blocks of some samples, times `scale`."""
+        return WeightRows(scale * self.w[index])
 
 
 class SoftmaxRows(Rows):
@@ -107,6 +115,10 @@ class SoftmaxRows(Rows):
         inner = np.einsum("ij,ij->i", self.P, U)[:, None]
         return np.asarray(np.sqrt(self.w)[:, None] * np.sqrt(self.P) * (U - inner))
 
+    def take(self, index: IntArray, scale: float) -> Rows:
+        """Return the blocks of some samples, times `scale`."""
+        return SoftmaxRows(self.P[index], scale * self.w[index])
+
 
 class OuterRows(Rows):
     """``D_i = w_i r_i r_i'``: the empirical Fisher blocks.
@@ -140,3 +152,7 @@ class OuterRows(Rows):
         out = np.zeros_like(U)
         out[:, 0] = np.sqrt(self.w) * np.einsum("ij,ij->i", self.R, U)
         return out
+
+    def take(self, index: IntArray, scale: float) -> Rows:
+        """Return the blocks of some samples, times `scale`."""
+        return OuterRows(self.R[index], scale * self.w[index])

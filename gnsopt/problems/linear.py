@@ -77,6 +77,11 @@ class LinearModel(Objective):
 
         With fewer rows than columns it is the largest of these numbers times the identity: a scalar metric keeps one
         Gram matrix of the rows valid for every shift, and a feature that few rows share is not let loose.
+
+        Returns
+        -------
+        Metric
+            The diagonal metric.
         """
         moments = self.design.weighted_squares(self.weight[:, None])[:, 0]
         if self.design.n_samples < self.design.n_columns:
