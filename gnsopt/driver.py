@@ -114,6 +114,7 @@ def drive(
     callback: Callable[..., Any] | None = None,
     keep_x: bool = False,
     disp: bool = False,
+    monotone: bool = False,
 ) -> OptimizeResult:
     """Run a solver's generator from `x` until a rule stops it.
 
@@ -133,6 +134,8 @@ def drive(
         Keep the iterates in the trace.
     disp : bool, default=False
         Print a line for each iteration.
+    monotone : bool, default=False
+        Whether f never rises: a rise above rounding then ends the run, because the gradient must be wrong.
 
     Returns
     -------
@@ -164,6 +167,8 @@ def drive(
                 status = notify(x)
             if status is None:
                 status = stop(Progress(x, nit, clock.seconds))
+            if monotone and status is None and x.f - lowest > 10 * ROUNDING * abs(lowest):
+                status = Status.STEP_FAILURE
             if status is not None:
                 break
             clock.go()

@@ -67,6 +67,7 @@ def minimize(
     solver = _solver(method)
     options = dict(options or {})
     known = (*RUN_OPTIONS, *solver.settings())
+    solver.refuse_constraints(options.get("bounds"), options.get("constraints"))
     for name in options:
         if name not in known:
             raise ValueError(f"options: {name!r} is unknown to {type(solver).__name__}; {suggest(name, known)}")

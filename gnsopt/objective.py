@@ -186,7 +186,12 @@ class Callables(Objective):
 
     def prepare(self, x: Array) -> Any:
         """Return ``fun(x)`` where it gives value and gradient together."""
-        return self._fun(x.copy(), *self._args) if self._both else None
+        if not self._both:
+            return None
+        out = self._fun(x.copy(), *self._args)
+        if not (isinstance(out, tuple | list) and len(out) == 2):
+            raise TypeError(f"fun returned {type(out).__name__}; with jac=True it must return (value, gradient)")
+        return out
 
     def fun(self, x: Array, z: Any) -> float:
         """Return f(x) as a float."""
@@ -194,7 +199,7 @@ class Callables(Objective):
 
     def _scalar(self, value: Any) -> float:
         a = np.asarray(value)
-        if a.size != 1 or np.iscomplexobj(a):
+        if a.size != 1 or a.dtype.kind not in "fiub":
             raise TypeError(f"fun returned {type(value).__name__} of shape {a.shape}; it must return one real number")
         return float(a.reshape(()))
 
@@ -249,15 +254,28 @@ class Callables(Objective):
         """Return the user's product, or a central difference of gradients along `v`."""
         if self._hessp is None:
             return self._difference_product(x, v)
-        return np.array(self._hessp(x.copy(), v.copy(), *self._args), dtype=float).reshape(-1)
+        Hv = np.array(self._hessp(x.copy(), v.copy(), *self._args), dtype=float)
+        if Hv.size != self.n:
+            raise TypeError(f"hessp returned shape {Hv.shape}; it must be ({self.n},)")
+        return Hv.reshape(-1)
 
     def _difference_product(self, x: Array, v: Array) -> Array:
-        """``(g(x + t v) - g(x - t v)) / 2t`` with ``t |v| = eps^{1/3} max(1, |x|)``; two gradients, counted."""
+        """``(g(x + t v) - g(x - t v)) / 2t`` with ``t |v| = eps^{1/3} max(1, |x|)``; two gradients, counted.
+
+        Where a side leaves the domain (an exception, a value that is not finite) t is cut by 1000, twice at the most.
+        """
         size = float(np.linalg.norm(v))
         if size == 0.0:
             return np.zeros_like(v)
         noise = EPS if self._both or callable(self._jac) else EPS ** (2 / 3)  # of the gradient itself
         t = noise ** (1 / 3) * max(1.0, float(np.linalg.norm(x))) / size
-        self._extra["njev"] += 2
-        up, down = x + t * v, x - t * v
-        return (self.grad(up, self.prepare(up)) - self.grad(down, self.prepare(down))) / (2 * t)
+        for shrink in (1.0, 1e-3, 1e-6):
+            up, down, width = x + shrink * t * v, x - shrink * t * v, 2 * shrink * t
+            self._extra["njev"] += 2
+            try:
+                Hv = (self.grad(up, self.prepare(up)) - self.grad(down, self.prepare(down))) / width
+            except (ArithmeticError, ValueError):
+                continue
+            if np.isfinite(Hv).all():
+                return Hv
+        return np.full_like(v, np.nan)

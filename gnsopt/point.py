@@ -149,7 +149,7 @@ class Point:
             objective = self.objective
             if kind == "hess" and not objective.offers("hess"):
                 objective.require("hessp", "a Hessian (hess or hessp)")
-                form: Form = Operator(self.x.size, lambda v: objective.hessp(self.x, self.z, v))
+                form: Form = Operator(self.x.size, self._product)
             else:
                 objective.require(kind, f"the approximation {kind!r}")
                 try:
@@ -164,6 +164,15 @@ class Point:
                     raise StepFailure(f"{kind} is not finite")
             self._form[kind] = form
         return self._form[kind]
+
+    def _product(self, v: Array) -> Array:
+        """Return the objective's product; one whose evaluation fails is not a number, and the step fails with it."""
+        try:
+            return self.objective.hessp(self.x, self.z, v)
+        except FAILED_EVALUATION:
+            if not self.trial:
+                raise
+            return np.full_like(self.x, np.nan)
 
     def hessp(self, v: Array) -> Array:
         """Return ``(hess f)(x) v``."""

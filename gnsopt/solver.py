@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,16 @@ class Solver:
 
     requires_gradient: ClassVar[bool] = True
     supports_constraints: ClassVar[bool] = False
+    monotone: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check that numbers are numbers; subclasses check their ranges."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.type in ("float", "int") and (not isinstance(value, Real) or isinstance(value, bool)):
+                raise ValueError(f"{f.name}={value!r} must be a number")
+            if f.name == "max_trials":
+                check_trials(value)
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield ``(point, scalars)`` after each accepted step, for ever; raise `StepFailure` when there is none."""
@@ -49,6 +60,8 @@ class Solver:
         keep_x: bool = False,
         disp: bool = False,
         stop: StopRule | None = None,
+        bounds: Any = None,
+        constraints: Any = (),
     ) -> OptimizeResult:
         """Minimise `problem` from `x0`.
 
@@ -76,6 +89,8 @@ class Solver:
             Print a line for each iteration.
         stop : StopRule, optional
             A further rule, asked before the others.
+        bounds, constraints : object
+            Refused by solvers of unconstrained problems.
 
         Returns
         -------
@@ -87,7 +102,10 @@ class Solver:
         TypeError, ValueError
             For misuse, before any work.
         """
+        self.refuse_constraints(bounds, constraints)
         rule = stop_rule(gtol, norm, f_target, maxiter, maxtime)
+        if not (stop is None or hasattr(stop, "__or__")):
+            raise TypeError(f"stop={stop!r} is not a StopRule; compose them with | and &, see gnsopt.stopping")
         rule = rule if stop is None else stop | rule
         if not isinstance(problem, Objective):
             raise TypeError(
@@ -98,8 +116,19 @@ class Solver:
         start = problem.start() if x0 is None else check_x0(x0, problem.n)
         metric = getattr(self, "metric", None)
         B = problem.metric() if isinstance(metric, str) and metric == "auto" else as_metric(metric, problem.n)
+        if B.n not in (None, problem.n):
+            raise ValueError(f"metric is of order {B.n}; the problem has {problem.n} variables")
         point = Point(problem, start, Counts(), B)
-        return drive(self.iterates, point, rule, norm=norm, callback=callback, keep_x=keep_x, disp=disp)
+        return drive(
+            self.iterates,
+            point,
+            rule,
+            norm=norm,
+            callback=callback,
+            keep_x=keep_x,
+            disp=disp,
+            monotone=self.monotone,
+        )
 
     def __call__(
         self,
@@ -236,14 +265,32 @@ def stop_rule(gtol: float, norm: Any, f_target: float | None, maxiter: int, maxt
         raise ValueError(f"norm={norm!r} must be 'inf', '2', 'dual' or an order >= 1")
     rule: StopRule = GradientNorm(float(gtol), norm) | MaxIterations(int(maxiter))
     if f_target is not None:
-        if np.isnan(f_target):
-            raise ValueError("f_target is NaN; pass a number or None")
+        if not isinstance(f_target, Real) or np.isnan(f_target):
+            problem = "is NaN" if isinstance(f_target, Real) else f"={f_target!r} is no number"
+            raise ValueError(f"f_target {problem}; pass a number or None")
         rule = Target(float(f_target)) | rule
     if maxtime is not None:
-        if not maxtime > 0:
+        if not (isinstance(maxtime, Real) and maxtime > 0):
             raise ValueError(f"maxtime={maxtime!r} must be a number of seconds > 0, or None")
         rule = rule | MaxTime(float(maxtime))
     return rule
+
+
+def check_trials(max_trials: Any) -> None:
+    """Raise ValueError unless there is at least one trial per iteration.
+
+    Parameters
+    ----------
+    max_trials : int
+        Trials per iteration at the most.
+
+    Raises
+    ------
+    ValueError
+        If it is not an integer of at least 1.
+    """
+    if not (isinstance(max_trials, int | np.integer) and max_trials >= 1):
+        raise ValueError(f"max_trials={max_trials!r} must be an integer of at least 1")
 
 
 def check_x0(x0: ArrayLike, n: int | None) -> Array:

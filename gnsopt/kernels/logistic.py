@@ -73,9 +73,13 @@ def loss_difference(z: Array, sign: Array, w: Array, delta: Array) -> float:
             t = sign[i] * z[i]
             d = sign[i] * delta[i]
             e = math.exp(-abs(t))
-            if abs(d) <= 30.0:
+            if d >= -700.0:
                 s = (e if t >= 0.0 else 1.0) / (1.0 + e)
-                part -= w[i] * math.log1p(s * math.expm1(-d))
+                change = s * math.expm1(-d)
+                if change > -0.5:
+                    part -= w[i] * math.log1p(change)
+                else:  # 1 + change as a sum of two positive terms
+                    part -= w[i] * math.log((1.0 if t >= 0.0 else e) / (1.0 + e) + s * math.exp(-d))
             else:
                 u = t + d
                 old = (-t if t < 0.0 else 0.0) + math.log1p(e)

@@ -93,6 +93,12 @@ def loss_difference(P: Array, label: IntArray, w: Array, delta: Array) -> float:
             acc = 0.0
             for c in range(k):
                 acc += P[i, c] * math.expm1(delta[i, c] - own)
-            part -= w[i] * math.log1p(acc)
+            if acc > -0.5:
+                part -= w[i] * math.log1p(acc)
+            else:  # 1 + acc as a sum of positive terms
+                acc = 0.0
+                for c in range(k):
+                    acc += P[i, c] * math.exp(delta[i, c] - own)
+                part -= w[i] * math.log(acc)
         total += part
     return total

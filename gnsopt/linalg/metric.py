@@ -16,6 +16,7 @@ class Metric(ABC):
     """A fixed symmetric positive definite ``B``; `diagonal` is its diagonal when nothing else is non-zero."""
 
     diagonal: Array | float | None = None
+    n: int | None = None  # order; None fits any number of variables
     scale: Array | float = 1.0  # the diagonal of B, whatever else it has: the units of the variables
 
     @abstractmethod
@@ -65,6 +66,7 @@ class DiagonalMetric(Metric):
         self.scale = d
         self._root: Array | float = np.sqrt(d)
         self._unit = np.ndim(d) == 0 and d == 1.0
+        self.n = None if np.ndim(d) == 0 else np.size(d)
 
     def apply(self, h: Array) -> Array:
         """Return ``d h``."""
@@ -113,6 +115,7 @@ class DenseMetric(Metric):
 
     def __init__(self, B: Array) -> None:
         self._B = np.array(B, dtype=float, order="F")
+        self.n = self._B.shape[0]
         self._L, info = lapack.dpotrf(self._B, lower=1, clean=1)
         self.scale = self._B.diagonal()
         if info != 0:

@@ -188,6 +188,7 @@ class RowSpaceShifted(Shifted):
         self._rho: Array | float = float(features[0, 0]) if uniform else features[:, 0].copy()
         self._unit = float(features[0, 0]) if uniform else 1.0
         F = self._inner(None if uniform else features[:, 0])
+        self._tiny = self._unit < 1e-8 * float(F.diagonal().mean())  # half of float64's digits (chosen)
         F.flat[:: F.shape[0] + 1] += self._unit
         L, info = lapack.dpotrf(F, lower=1, overwrite_a=1, clean=0)
         if info != 0:
@@ -216,6 +217,12 @@ class RowSpaceShifted(Shifted):
         if lam != self._lam:
             self._lam = None
             self._prepare(lam)
+        x = self._apply(b)
+        if self._tiny:  # b - Â' F^{-1} Â b has lost the digits of rho: one step of refinement brings them back
+            x += self._apply(b - self._form.matvec(x) - lam * self._metric.apply(x))
+        return x
+
+    def _apply(self, b: Array) -> Array:
         form, design, k = self._form, self._form.design, self._form.k
         rho = self._rho if np.ndim(self._rho) == 0 or k == 1 else np.asarray(self._rho)[:, None]
         scale, unit = (1.0, self._unit) if np.ndim(self._rho) == 0 else (rho, 1.0)

@@ -64,6 +64,8 @@ class LinearModel(Objective):
     convex = True
 
     def __init__(self, X: Any, k: int, l2: Any, fit_intercept: bool, sample_weight: Any) -> None:
+        if not isinstance(fit_intercept, bool | np.bool_):
+            raise ValueError(f"fit_intercept={fit_intercept!r} must be True or False")
         self.design = Design(check_design(X), bool(fit_intercept))
         self.k = k
         self.n = self.design.n_columns * k
@@ -104,21 +106,47 @@ class LinearModel(Objective):
         """Return the loss at ``Z`` minus the loss at ``Z + delta``, without cancellation."""
         raise NotImplementedError
 
+    def mean(self, Z: Array) -> Array:
+        """Return what the model predicts for scores `Z`: the scores themselves unless overridden."""
+        return Z
+
+    def predict(self, x: Array, X: Any) -> Array:
+        """Return the prediction for each row of `X`.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n,)
+            Variables, as in a result.
+        X : array_like or sparse array of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, k)
+            Probability of the larger label, class probabilities, or mean, by the model.
+        """
+        return self.mean(
+            Design(check_design(X), self.design.intercept).matvec(x if self.k == 1 else x.reshape(-1, self.k))
+        )
+
     def _scores(self, x: Array) -> Array:
         return self.design.matvec(x if self.k == 1 else x.reshape(-1, self.k))
 
     def prepare(self, x: Array) -> Scores:
         """Return scores, loss and residual: one product with the data and one pass over the scores."""
-        return self.scores_loss(self._scores(x))
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite is an answer here: the trial is rejected
+            return self.scores_loss(self._scores(x))
 
     def fun(self, x: Array, z: Scores) -> float:
         """Return the weighted mean loss plus the penalty."""
-        return z.loss + 0.5 * float(x @ (self.ridge * x))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return z.loss + 0.5 * float(x @ (self.ridge * x))
 
     def grad(self, x: Array, z: Scores) -> Array:
         """Return ``A' R + l2 x``."""
-        g = self.design.rmatvec(z.R).reshape(-1)
-        g += self.ridge * x
+        with np.errstate(over="ignore", invalid="ignore"):
+            g = self.design.rmatvec(z.R).reshape(-1)
+            g += self.ridge * x
         return g
 
     def hess(self, x: Array, z: Scores) -> Form:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.kernels import logistic as kernel
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
+from gnsopt.problems.recession import UNDECIDED, falls_for_ever
 from gnsopt.problems.validation import check_labels
 
 
@@ -83,18 +85,17 @@ class Logistic(LinearModel):
         return float(kernel.loss_difference(z.Z, self.sign, self.weight, delta))
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
-        """Whether `x` or the last step separates the data without a penalty, so that f falls for ever along it."""
-        return any(
-            separates(self.sign * margins, self.weight)
-            for v, margins in ((x, z.Z), (step, self._scores(step)))
-            if not np.any(self.ridge * v)
-        )
+        """Whether the data are separable, fully or in part, along variables without a penalty."""
+        free = np.where(self.ridge == 0, 1.0, 0.0)
+        undecided = np.abs(z.R) > UNDECIDED * self.weight
 
-    def predict(self, x: Array, X: Any) -> Array:
-        """Return the probability of the larger label for each row of `X`."""
-        from scipy.special import expit
+        def gaps(Z: Array) -> Array:
+            return self.sign * Z
 
-        Z = X @ x[: self.design.n_features] + (x[-1] if self.design.intercept else 0.0)
+        return falls_for_ever(self.design, free, self.weight, undecided, gaps, gaps, (x, step))
+
+    def mean(self, Z: Array) -> Array:
+        """Return the probability of the larger label."""
         return np.asarray(expit(Z))
 
 

@@ -116,6 +116,8 @@ class LogSumExp(Objective):
         """Return ``-mu log1p(sum_i pi_i expm1(a_i'h/mu))``, around the largest exponent where that is above 30."""
         d = self.design.matvec(h) / self.mu
         top = float(d.max())
-        if top <= 30.0:
-            return -self.mu * float(np.log1p(z.pi @ np.expm1(d)))
-        return -self.mu * (float(np.log(z.pi @ np.exp(d - top))) + top)
+        change = float(z.pi @ np.expm1(np.minimum(d, 30.0)))
+        if top <= 30.0 and change > -0.5:
+            return -self.mu * float(np.log1p(change))
+        total = float(z.pi @ np.exp(d - top))  # positive terms; zero where the weights of the new leaders underflow
+        return -self.mu * (float(np.log(total)) + top) if total > 0 else z.f - self.prepare(x + h).f

@@ -97,6 +97,6 @@ class PoissonRegression(LinearModel):
                 return True
         return False
 
-    def predict(self, x: Array, X: Any) -> Array:
-        """Return the mean count for each row of `X`."""
-        return np.asarray(np.exp(X @ x[: self.design.n_features] + (x[-1] if self.design.intercept else 0.0)))
+    def mean(self, Z: Array) -> Array:
+        """Return the mean counts."""
+        return np.asarray(np.exp(Z))

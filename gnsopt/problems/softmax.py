@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.kernels import softmax as kernel
 from gnsopt.linalg.rows import OuterRows, Rows, SoftmaxRows
 from gnsopt.problems.linear import LinearModel, Scores
-from gnsopt.problems.logistic import separates
+from gnsopt.problems.recession import UNDECIDED, falls_for_ever
 from gnsopt.problems.validation import check_design, check_labels
 
 
@@ -50,7 +51,8 @@ class Softmax(LinearModel):
     Notes
     -----
     Adding one vector to every column of ``W`` changes nothing but the penalty: with ``l2 = 0`` (and for the
-    intercepts always) the minimisers form a subspace, and the steps, which start at zero, stay orthogonal to it.
+    intercepts always) the minimisers form a subspace; direct solves from zero stay orthogonal to it, preconditioned
+    conjugate gradients need not.
     """
 
     def __init__(
@@ -91,20 +93,21 @@ class Softmax(LinearModel):
         return float(kernel.loss_difference(z.cache, self.label, self.weight, delta))
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
-        """Whether `x` or the last step separates the classes without a penalty, so that f falls for ever along it."""
-        for v, Z in ((x, z.Z), (step, self._scores(step))):
-            if np.any(self.ridge * v):
-                continue
-            own = np.take_along_axis(Z, self.label[:, None], axis=1)
-            gaps = own - Z
-            if separates(gaps[np.arange(self.k) != self.label[:, None]], np.repeat(self.weight, self.k - 1)):
-                return True
-        return False
+        """Whether the classes are separable, fully or in part, along variables without a penalty."""
+        free = np.where(self.ridge == 0, 1.0, 0.0)
+        wrong = np.arange(self.k) != self.label[:, None]
+        undecided = wrong & (z.cache > UNDECIDED) & (self.weight > 0)[:, None]
 
-    def predict(self, x: Array, X: Any) -> Array:
-        """Return the class probabilities of each row of `X`, shape (n_rows, k)."""
-        from scipy.special import softmax
+        def gaps(Z: Array) -> Array:
+            return np.take_along_axis(Z, self.label[:, None], axis=1) - Z
 
-        V = x.reshape(-1, self.k)
-        Z = X @ V[: self.design.n_features] + (V[-1] if self.design.intercept else 0.0)
+        def gaps_t(U: Array) -> Array:
+            R = -U
+            R[np.arange(len(R)), self.label] += U.sum(axis=1)
+            return R
+
+        return falls_for_ever(self.design, free, self.weight, undecided, gaps, gaps_t, (x, step))
+
+    def mean(self, Z: Array) -> Array:
+        """Return the class probabilities."""
         return np.asarray(softmax(Z, axis=1))

@@ -70,10 +70,6 @@ class SquaredLoss(LinearModel):
         """Return ``-<delta, w (e + delta/2)>``."""
         return -float(delta @ (z.R + 0.5 * self.weight * delta))
 
-    def predict(self, x: Array, X: Any) -> Array:
-        """Return the prediction for each row of `X`."""
-        return np.asarray(X @ x[: self.design.n_features] + (x[-1] if self.design.intercept else 0.0))
-
 
 def check_targets(y: Any, n_samples: int) -> Array:
     """Return real targets as a float64 vector of its own.

@@ -12,6 +12,7 @@ from gnsopt._typing import Array, IntArray, Matrix
 DENSE_ABOVE = (
     0.3  # share of non-zeros above which rows are kept dense: products and Hessians are then faster (measured)
 )
+LARGEST = 1e150  # squares of larger entries leave the range of float64
 DENSE_BYTES = 4e9  # but only up to this size
 
 
@@ -66,6 +67,8 @@ def check_design(X: Any, name: str = "X") -> Matrix:
         raise ValueError(f"{name} has shape {tuple(out.shape)}: it holds no samples or no features")
     if not np.isfinite(values).all():
         raise ValueError(f"{name} contains NaN or infinity; remove or impute those entries first")
+    if np.abs(values).max(initial=0.0) > LARGEST:
+        raise ValueError(f"{name} holds entries above {LARGEST:g}, whose squares overflow; rescale its features")
     return np.ascontiguousarray(out.toarray()) if dense else out
 
 
@@ -91,14 +94,24 @@ def check_labels(y: Any, n_samples: int) -> tuple[IntArray, Any]:
     ValueError
         If the shape does not fit or a label is NaN.
     """
+    if np.ma.is_masked(y):
+        raise ValueError("y has masked entries; every sample needs a label")
     labels = np.asarray(y)
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)
     if labels.shape != (n_samples,):
         raise ValueError(f"y has shape {labels.shape}; X has {n_samples} rows, so it must be ({n_samples},)")
-    if labels.dtype.kind in "fc" and not np.isfinite(labels).all():
+    if labels.dtype.kind == "c":
+        raise ValueError(f"y has dtype {labels.dtype}; labels cannot be complex")
+    missing = labels != labels if labels.dtype.kind in "fO" else np.zeros(0)  # NaN is not itself
+    if np.any(missing) or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
         raise ValueError("y contains NaN or infinity; every sample needs a label")
-    classes, codes = np.unique(labels, return_inverse=True)
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise ValueError(
+            "y mixes labels that cannot be sorted (None, numbers, strings); give all of one kind"
+        ) from None
     return codes.astype(np.int64), classes
 
 
@@ -124,7 +137,10 @@ def check_weights(sample_weight: Any, n_samples: int) -> Array:
     """
     if sample_weight is None:
         return np.full(n_samples, 1.0 / n_samples)
-    w = np.asarray(sample_weight, dtype=float)
+    try:
+        w = np.asarray(sample_weight, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"sample_weight={sample_weight!r} must be one number per sample") from None
     if w.ndim == 0:
         w = np.full(n_samples, float(w))
     if w.shape != (n_samples,):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class AcceleratedNewton(Solver):
         Trials per iteration at the most.
     """
 
+    monotone: ClassVar[bool] = False
+
     curvature: Any = "auto"
     metric: Any = "auto"
     lam0: float = 1.0
@@ -55,6 +57,7 @@ class AcceleratedNewton(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         object.__setattr__(self, "curvature", resolve(self.curvature))
         if not (0 < self.lam0 < np.inf and 0 < self.rho < 1):
             raise ValueError(f"lam0={self.lam0} must be positive and finite, rho={self.rho} must lie in (0, 1)")

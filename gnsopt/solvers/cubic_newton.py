@@ -56,6 +56,7 @@ class CubicNewton(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         object.__setattr__(self, "curvature", resolve(self.curvature))
         if not (0 < self.M_min <= self.M0 < np.inf):
             raise ValueError(f"M0={self.M0} and M_min={self.M_min} must satisfy 0 < M_min <= M0 < inf")

@@ -47,6 +47,7 @@ class ExtrapolatedNewton(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         object.__setattr__(self, "curvature", resolve(self.curvature))
         if not (self.gamma0 > 0 and self.gamma_min >= 0):
             raise ValueError(f"gamma0={self.gamma0} must be positive, gamma_min={self.gamma_min} non-negative")

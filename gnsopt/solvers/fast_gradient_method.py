@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class FastGradientMethod(Solver):
         Trials per iteration at the most.
     """
 
+    monotone: ClassVar[bool] = False
+
     metric: Any = "auto"
     L0: float = 1.0
     L_min: float = 1e-5
@@ -48,6 +50,7 @@ class FastGradientMethod(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         check_lipschitz(self.L0, self.L_min)
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:

@@ -81,19 +81,18 @@ class GradNormSmooth(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         object.__setattr__(self, "curvature", resolve(self.curvature))
         if self.growth not in GROWTH:
             raise ValueError(f"growth={self.growth!r} is unknown; choose one of {GROWTH}")
         if self.accept not in TESTS:
             raise ValueError(f"accept={self.accept!r} is unknown; choose one of {tuple(TESTS)}")
-        if not (0 < self.gamma0 < np.inf and 0 <= self.gamma_min < np.inf and self.gamma_max > 0):
+        if not (0 < self.gamma0 < np.inf and 0 <= self.gamma_min < np.inf and self.gamma_min <= self.gamma_max > 0):
             raise ValueError(
                 f"gamma0={self.gamma0} must be positive, gamma_min={self.gamma_min} non-negative, both finite"
             )
         if not (0 <= self.power <= 1 and self.factor > 1):
             raise ValueError(f"power={self.power} must lie in [0, 1], factor={self.factor} must be above 1")
-        if not self.max_trials >= 1:
-            raise ValueError(f"max_trials={self.max_trials} must be at least 1")
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield points, with ``gamma`` (accepted), ``gamma_start`` (first tried), ``lam``, ``ratio`` R, ``trials``."""

@@ -45,6 +45,7 @@ class GradientMethod(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         check_lipschitz(self.L0, self.L_min)
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:

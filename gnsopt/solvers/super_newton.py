@@ -55,6 +55,7 @@ class SuperNewton(Solver):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
+        super().__post_init__()
         object.__setattr__(self, "curvature", resolve(self.curvature))
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} must lie in [0, 1]")

@@ -519,6 +519,8 @@ class WritesIntoPoints(GradientMethod):
 class StepsTooLong(GradientMethod):
     """A fixed step that overshoots every other time, and recovers."""
 
+    monotone = False  # so that the driver, which would stop the rise, lets it happen
+
     def iterates(self, x):
         k = 0
         while True:

@@ -255,7 +255,7 @@ def test_starts_of_the_papers():
 @pytest.mark.parametrize(
     "problem",
     [Rosenbrock(), Rosenbrock(2.0, 5.0), RosenbrockEquations(5, 2.0), ChebyshevChain(6), WorstCaseChain(6)],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_known_minima(problem):
     x = problem.x_star
@@ -573,7 +573,9 @@ class TestWeights:
         np.testing.assert_allclose(dense(one, "fisher", x), dense(other, "fisher", x), rtol=1e-12)
 
 
-@pytest.mark.parametrize("solver", [GradNormSmooth(gamma0=1e9), SuperNewton(), GradientMethod()], ids=repr)
+@pytest.mark.parametrize(
+    "solver", [GradNormSmooth(gamma0=1e9), SuperNewton(), GradientMethod()], ids=lambda value: type(value).__name__
+)
 def test_poisson_overflows_without_a_warning(solver):
     """Trials with exp(z) = inf are rejected; at the start they are an answer, not an exception."""
     problem = PoissonRegression(50 * X, Y)

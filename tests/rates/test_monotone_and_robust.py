@@ -178,6 +178,11 @@ def test_a_start_at_the_minimiser_takes_no_step(case):
     np.testing.assert_array_equal(again.x, first.x)
 
 
+def test_a_gradient_of_zero_meets_a_tolerance_of_zero():
+    res = minimize(lambda x: x @ x, np.zeros(3), jac=lambda x: 2 * x, options={"gtol": 0.0})
+    assert (res.nit, res.status) == (0, Status.CONVERGED)
+
+
 @pytest.mark.parametrize("scale", [1e-150, 1e150])
 def test_huge_and_tiny_values(scale):
     """f from 1e-300 to 1e300 times a quadratic and a quartic: nothing overflows on the way."""

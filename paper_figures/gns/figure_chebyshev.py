@@ -1,0 +1,40 @@
+"""Chebyshev chains of 200 and 1000 variables: the residual against iterations and seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.results import Results
+from paper_figures.gns.common import counts, side_by_side, values
+
+INEXACT, EXACT = "GNS, inexact Hessian", "GNS, exact Hessian"
+SUPER, GRADIENT = "super-universal Newton, α = 1", "gradient method"
+N = "problem.n"
+# n: f at the start, counts to 1e-8 and iterations to 1e-12 with the inexact Hessian, f of 200 gradient steps
+GOLDEN = {
+    200: (13543.341856808744, (22, 44), 30, 6.690027926868388e-08),
+    1000: (329749.99943691836, (26, 52), 33, 1.1548067792928242e-06),
+}
+
+
+def draw(results: Results) -> Figure:
+    """Return a panel for each size and measure."""
+    return side_by_side(results, N, lambda run: f"n = {run.facts[N]}")
+
+
+def claim(results: Results) -> None:
+    """The inexact Hessian needs the fewest iterations, the exact one converges; in full size the authors' counts."""
+    for n in values(results, N):
+        found = {run.label: counts(run, 1e-8) for run in results.select(**{N: n})}
+        assert found[INEXACT][0] < found[EXACT][0] < found[SUPER][0] < np.inf, f"n = {n}: {found}"
+        assert found[SUPER][0] < found[GRADIENT][0], f"n = {n}: {found}"
+        if not results.quick:
+            start, golden, further, slow = GOLDEN[n]  # type: ignore[index]
+            inexact, gradient = results.run(INEXACT, **{N: n}), results.run(GRADIENT, **{N: n})
+            assert found[INEXACT] == golden, f"n = {n}: {found[INEXACT]}, not {golden}"
+            assert inexact.reached(1e-12) == further, f"n = {n}: 1e-12 after {inexact.reached(1e-12)}"
+            assert np.isclose(inexact["fun"][0], start, rtol=1e-13)
+            assert np.isclose(gradient["fun"][200], slow, rtol=1e-8), gradient["fun"][200]
+    if not results.quick:  # theirs takes 32 (50), with steps left over from failed factorisations; ours rejects those
+        assert counts(results.run(SUPER, **{N: 200}), 1e-8) == (33, 67)

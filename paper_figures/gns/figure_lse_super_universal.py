@@ -1,0 +1,57 @@
+"""Log-sum-exp, mu = 0.05: the residual and the regularisation constant of super-universal Newton, by alpha."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.results import Results, Run
+from gnsopt._typing import Array
+from paper_figures.drawing import curve, legend, panels
+from paper_figures.gns.common import residual
+
+ALPHA = "solver.alpha"
+GNS, INEXACT = "GNS, exact Hessian", "GNS, weighted Gauss-Newton"
+
+
+def constant(run: Run) -> Array:
+    """Return ``H_k = lam_k / |g_k|^alpha`` of each step; GNS has ``H = 1/gamma`` and alpha = 1."""
+    return run["H"][1:] if ALPHA in run.facts else 1 / run["gamma"][1:]
+
+
+def family(results: Results) -> dict[float, Run]:
+    """Return the runs of super-universal Newton by alpha."""
+    return {run.facts[ALPHA]: run for run in results.runs if ALPHA in run.facts}
+
+
+def spread(run: Run) -> float:
+    """Return how many powers of ten H_k runs through after its first ten steps, in which it falls from 1."""
+    return float(np.ptp(np.log10(constant(run)[10:])))
+
+
+def draw(results: Results) -> Figure:
+    """Return two panels."""
+    figure, (left, right) = panels(2)
+    for number, run in enumerate(results.runs):
+        curve(left, run["nit"], np.maximum(residual(run), 1e-16), number, run.label)
+        H = constant(run)
+        curve(right, np.arange(1, H.size + 1), H, number, run.label, linewidth=0.9)
+    left.set(yscale="log", xlabel="iterations", ylabel="$f - f^*$")
+    right.set(yscale="log", xlabel="step $k$", ylabel=r"$H_k = \lambda_k / \|g_k\|_*^\alpha$")
+    legend(figure, left)
+    return figure
+
+
+def claim(results: Results) -> None:
+    """Every alpha converges; H_k is nearly constant for alpha = 1 only; GNS takes the fewest iterations."""
+    runs, exact, inexact = family(results), results[GNS], results[INEXACT]
+    assert sorted(runs) == [0, 0.5, 2 / 3, 1]
+    iterations = {alpha: run.reached(1e-8) for alpha, run in runs.items()}
+    assert max(iterations.values()) < np.inf, f"{iterations}"
+    assert exact.reached(1e-8) < min(iterations.values()), f"{exact.reached(1e-8)}, {iterations}"
+    assert inexact.reached(1e-8) > 2 * exact.reached(1e-8), "the approximation is not slower"
+    spreads = {alpha: spread(run) for alpha, run in runs.items()}
+    assert spreads[1] == min(spreads.values()), f"{spreads}"
+    if not results.quick:
+        assert max(iterations.values()) <= 1.2 * min(iterations.values()), f"{iterations}"
+        assert inexact.reached(1e-8) == np.inf
