@@ -22,6 +22,7 @@ from gnsopt.point import COUNTS, Point
 from gnsopt.stopping import Progress, Status, StopRule, gradient_norm
 
 ROUNDING = 1e4 * float(np.finfo(float).eps)
+STALLED = 1e3 * float(np.finfo(float).eps)  # gradient, relative to the first one, that is as good as zero (chosen)
 COLUMNS = ("nit", "fun", "gnorm", "time", *COUNTS)
 new_result: Callable[..., OptimizeResult] = OptimizeResult  # scipy-stubs declare it without a constructor
 
@@ -149,7 +150,7 @@ def drive(
     rounding of each other are told apart by their gradient norms.
     """
     trace, clock, notify = Trace(keep_x), Clock(), _notifier(callback)
-    nit, best, previous, lowest = 0, x, x, np.inf
+    nit, first, best, previous, lowest = 0, x, x, x, np.inf
     scalars: dict[str, float] = {}
     clock.go()
     status = None if x.finite else Status.NOT_FINITE  # an interrupt here leaves: there is nothing to return yet
@@ -179,7 +180,7 @@ def drive(
             _ = step[0].finite  # f and g belong to the step: on its clock, and before it counts
             previous, (x, scalars), nit = x, step, nit + 1
     except StepFailure as failure:
-        at_rounding = failure.promised <= ROUNDING * abs(best.f)
+        at_rounding = failure.promised <= ROUNDING * abs(best.f) or best.dual_norm <= STALLED * first.dual_norm
         status = Status.PRECISION_LIMIT if at_rounding else Status.STEP_FAILURE
     except KeyboardInterrupt:
         status = Status.INTERRUPTED

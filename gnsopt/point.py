@@ -29,7 +29,7 @@ class Counts:
     nhev : int
         Hessian matrices assembled (dense, or in the space of the rows).
     nhessp : int
-        Products of a Hessian or an approximation with a vector.
+        Products of a Hessian or an approximation with a vector; a diagonal counts as one.
     nsolve : int
         Shifted systems solved.
     choices : dict

@@ -91,6 +91,7 @@ class Engine:
         self._fresh = False
         if self._level == 0:
             self._preconditioner, self._fresh = Jacobi(form), True
+            x.counts.nhessp += 1  # the diagonal is a pass over the data
 
         def matvec(v: Array) -> Array:
             x.counts.nhessp += 1

@@ -13,6 +13,7 @@ import numpy as np
 from gnsopt.point import Point
 
 NOISE = 1e4 * float(np.finfo(float).eps)  # as in SolverTools.aredpred!; measured: the plain test stalls at |g| = 4e-9
+RISE = 256 * float(np.finfo(float).eps)  # what the rounding of one evaluation of f may hide (chosen)
 
 
 def decrease(x: Point, y: Point) -> float:
@@ -37,4 +38,6 @@ def decrease(x: Point, y: Point) -> float:
     if x.objective.offers("difference"):
         x.counts.nfev += 1
         return float(x.objective.difference(x.x, x.z, h))
+    if plain < -RISE * abs(x.f):  # more than rounding: the slopes, which promise a decrease, must be wrong
+        return plain
     return float(-0.5 * (x.g @ h + y.g @ h))

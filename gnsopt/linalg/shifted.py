@@ -18,7 +18,7 @@ from scipy.linalg import eigh, lapack
 
 from gnsopt._typing import Array
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
-from gnsopt.linalg.forms import Gram, Shifted, noise
+from gnsopt.linalg.forms import EPS, Gram, Shifted, noise
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.precond import Apply, Preconditioner
 
@@ -126,7 +126,8 @@ class RowSpaceShifted(Shifted):
         S = sigma I + rho C' F^{-1} C,      t = S^{-1} (beta - C' F^{-1} Â b),
         x = (b - Â' F^{-1} (Â b + rho C t)) / rho,
 
-    in which nothing cancels as rho or sigma go to zero. ``X X'`` is built once per problem; where rho differs between
+    in which the Schur complement S does not cancel; the last line does as rho goes to zero, and one step of refinement
+    brings its digits back. ``X X'`` is built once per problem; where rho differs between
     features it is ``X rho^{-1} X'``, built anew for each ``lam``.
 
     Parameters
@@ -142,6 +143,8 @@ class RowSpaceShifted(Shifted):
             raise ValueError("metric: the row-space solve needs a diagonal metric; use curvature solver='cholesky'")
         self._form, self._metric = form, metric
         self._lam: float | None = None
+        mean_gram = float(form.rows.diagonals().sum(axis=1) @ form.design.row_norms**2) / form.design.n_samples
+        self.lam_noise = 10 * EPS * mean_gram / float(np.max(metric.diagonal))
 
     def _inner(self, scale: Array | None) -> Array:
         """``L' (X diag(1/scale) X' (x) I) L`` as a dense matrix of order n_samples * k (lower triangle is enough)."""
@@ -244,7 +247,8 @@ class KrylovShifted(Shifted):
     r"""Preconditioned conjugate gradients from zero, stopped once ``|r|_* <= max(theta lam |h|, floor |b|_*)``.
 
     The first bound keeps the progress inequality of the method with its constant [gns 5.2, item 7]: CG from zero gives
-    ``<r, h> = 0``. The second one stops at what the outer method can still use. Non-positive curvature raises
+    ``<r, h> = 0`` (until a preconditioner is bought in the middle of a solve). The second one is a safeguard against
+    bounds that rounding cannot meet. Non-positive curvature raises
     `NotPositiveDefinite`. `spend` is told of each product and may answer with a better preconditioner.
 
     Parameters

@@ -10,6 +10,7 @@ damping are collinear, ``h_exact = h_wgn/(1 - q/mu)`` with ``q = -<g, h_wgn>`` [
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,14 @@ from gnsopt.problems.validation import check_design
 
 @dataclass(frozen=True)
 class _State:
+    design: Design
     f: float
     pi: Array
-    g: Array | None = None
+
+    @cached_property
+    def g(self) -> Array:
+        """The gradient ``A' pi``, which the Hessian needs too."""
+        return self.design.rmatvec(self.pi)
 
 
 class LogSumExp(Objective):
@@ -94,7 +100,7 @@ class LogSumExp(Objective):
         top = float(z.max())
         e = np.exp(z - top)
         total = float(e.sum())
-        return _State(self.mu * (top + float(np.log(total))), e / total)
+        return _State(self.design, self.mu * (top + float(np.log(total))), e / total)
 
     def fun(self, x: Array, z: _State) -> float:
         """Return f."""
@@ -102,7 +108,7 @@ class LogSumExp(Objective):
 
     def grad(self, x: Array, z: _State) -> Array:
         """Return ``A' pi``."""
-        return self.design.rmatvec(z.pi)
+        return z.g
 
     def gauss_newton(self, x: Array, z: _State) -> Form:
         """Return the weighted Gauss-Newton matrix ``A' diag(pi) A / mu``."""
@@ -110,7 +116,7 @@ class LogSumExp(Objective):
 
     def hess(self, x: Array, z: _State) -> Form:
         """Return the weighted Gauss-Newton matrix minus ``g g'/mu``."""
-        return RankOneUpdate(self.gauss_newton(x, z), -1.0 / self.mu, self.grad(x, z))
+        return RankOneUpdate(self.gauss_newton(x, z), -1.0 / self.mu, z.g)
 
     def difference(self, x: Array, z: _State, h: Array) -> float:
         """Return ``-mu log1p(sum_i pi_i expm1(a_i'h/mu))``, around the largest exponent where that is above 30."""

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gnsopt.curvature import resolve, start
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.globalization import decrease, progress_ratio
@@ -58,11 +60,13 @@ class ExtrapolatedNewton(Solver):
         while True:
             momentum = age / (age + 3)
             y = x.at(x.x + momentum * (x.x - previous.x)) if momentum else x
-            H = curvature(y)
+            H, promised = curvature(y), np.inf
             for trial in range(1, self.max_trials + 1):  # noqa: B007
                 lam = max(y.dual_norm / gamma, H.lam_noise)
                 try:
-                    new = y.at(y.x - H.solve(lam, y.g))
+                    h = -H.solve(lam, y.g)
+                    promised = promised if np.isfinite(promised) else -0.5 * float(y.g @ h)
+                    new = y.at(y.x + h)
                     R = progress_ratio(y, new, lam)
                 except NotPositiveDefinite:
                     R = -1.0
@@ -74,7 +78,7 @@ class ExtrapolatedNewton(Solver):
                 else:
                     gamma /= 2
             else:
-                raise StepFailure(f"{self.max_trials} trials rejected")
+                raise StepFailure(f"{self.max_trials} trials rejected", promised)
             age = 0 if float(new.g @ (new.x - x.x)) > 0 else age + 1
             previous, x, accepted = x, new, gamma
             gamma = max(gamma * (2 if R >= 2 else 1), self.gamma_min)

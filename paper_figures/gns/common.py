@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +19,14 @@ EPS = float(np.finfo(float).eps)
 TINY = 1e-300  # a floor for residuals of f* = 0, which have no rounding error of their own
 
 
+class Page(Figure):
+    """A figure of many panels or much text, saved at a lower resolution, so that its file stays below 200 kB."""
+
+    def savefig(self, *args: Any, **settings: Any) -> None:
+        """Save at 110 dots per inch."""
+        super().savefig(*args, **{"dpi": 110, **settings})
+
+
 def counts(run: Run, gap: float) -> tuple[float, int]:
     """Return iterations and linear systems to ``f - f* <= gap``; infinite iterations, and all systems, if never."""
     found = run.reached(gap)
@@ -29,7 +38,7 @@ def residual(run: Run) -> Array:
     return run["fun"] - run.facts["f_star"]
 
 
-def values(results: Results, setting: str) -> list[object]:
+def values(results: Results, setting: str) -> list[Any]:
     """Return the values of a setting, in the order of the toml."""
     return list(dict.fromkeys(run.facts[setting] for run in results.runs))
 
@@ -39,9 +48,9 @@ def labels(results: Results) -> list[str]:
     return list(dict.fromkeys(run.label for run in results.runs))
 
 
-def table(rows: int, columns: int, sharey: str | bool = "row") -> tuple[Figure, list[list[Axes]]]:
+def table(rows: int, columns: int, sharey: bool = False) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure of rows of panels, with room below them for the legend."""
-    figure = Figure(figsize=(max(3.1 * columns, 5.5), 2.7 * rows + 0.8), layout="constrained")
+    figure = Page(figsize=(max(3.0 * columns, 6.5), 2.6 * rows + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, [list(row) for row in figure.subplots(rows, columns, sharey=sharey, squeeze=False)]
 
@@ -66,3 +75,8 @@ def side_by_side(
         row[0].set_ylabel("$f - f^*$")
     legend(figure, panels[0][0], columns=4 if len(problems) > 2 else 3)
     return figure
+
+
+def iterations(results: Results, gap: float, **settings: object) -> dict[str, float]:
+    """Return the iterations to ``f - f* <= gap`` by label, of the runs with these settings."""
+    return {run.label: run.reached(gap) for run in results.select(**settings)}

@@ -35,6 +35,7 @@ def residual(run: Run) -> Array:
 def draw(results: Results) -> Figure:
     """Return two panels."""
     figure, (left, right) = panels(2, sharey=True)
+    figure.set_size_inches(6.8, 3.6)
     for number, run in enumerate(results.runs):
         gamma = radius(run)
         look = {

@@ -18,7 +18,7 @@ GOLDEN = {EXACT: (35, 64), INEXACT: (94, 182), SUPER: (56, 111), GRADIENT: (152,
 def draw(results: Results) -> Figure:
     """Return three panels."""
     traces = {run.label: run for run in results.runs}
-    return convergence(traces, results.runs[0].facts["f_star"], against=("nit", "njev", "time"))
+    return convergence(traces, results.runs[0].facts["f_star"], against=("nit", "njev", "time"), panel_size=(3.2, 3.0))
 
 
 def claim(results: Results) -> None:

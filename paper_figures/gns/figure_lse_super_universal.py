@@ -11,6 +11,7 @@ from paper_figures.drawing import curve, legend, panels
 from paper_figures.gns.common import residual
 
 ALPHA = "solver.alpha"
+WINDOW = 15
 GNS, INEXACT = "GNS, exact Hessian", "GNS, weighted Gauss-Newton"
 
 
@@ -29,15 +30,21 @@ def spread(run: Run) -> float:
     return float(np.ptp(np.log10(constant(run)[10:])))
 
 
+def smooth(H: Array) -> Array:
+    """Return geometric means over windows: the search moves H by a factor of four at each step."""
+    padded = np.pad(np.log(H), WINDOW // 2, mode="edge")
+    return np.asarray(np.exp(np.convolve(padded, np.full(WINDOW, 1 / WINDOW), mode="valid")))
+
+
 def draw(results: Results) -> Figure:
     """Return two panels."""
     figure, (left, right) = panels(2)
     for number, run in enumerate(results.runs):
         curve(left, run["nit"], np.maximum(residual(run), 1e-16), number, run.label)
-        H = constant(run)
-        curve(right, np.arange(1, H.size + 1), H, number, run.label, linewidth=0.9)
+        H = smooth(constant(run))
+        curve(right, np.arange(1, H.size + 1), H, number, run.label)
     left.set(yscale="log", xlabel="iterations", ylabel="$f - f^*$")
-    right.set(yscale="log", xlabel="step $k$", ylabel=r"$H_k = \lambda_k / \|g_k\|_*^\alpha$")
+    right.set(yscale="log", xlabel="step $k$", ylabel=rf"$H_k = \lambda_k / \|g_k\|_*^\alpha$, mean of {WINDOW} steps")
     legend(figure, left)
     return figure
 

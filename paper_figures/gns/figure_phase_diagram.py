@@ -1,8 +1,8 @@
 r"""Phase diagram: gamma falls with the gradient norm as ``|g|^max(alpha, beta)``, smoothness or inexactness.
 
-The theory bounds ``1/gamma(x) <= M |g|^{-alpha} + C2 |g|^{-beta}``: the larger exponent wins as |g| -> 0, and with it the
-rate ``eps^{-max(alpha, beta)}`` of convex problems. Measured on ``|Ax - b|^p / p``, for which ``alpha = 1/(p-1)`` is
-sharp, with the exact Hessian plus an error of exactly ``|g|^{1 - beta}``.
+The theory bounds ``1/gamma(x) <= M |g|^{-alpha} + C2 |g|^{-beta}``: the larger exponent wins as |g| -> 0, and with it
+the rate ``eps^{-max(alpha, beta)}`` of convex problems. Measured on ``|Ax - b|^p / p``, for which ``alpha = 1/(p-1)``
+is sharp, with the exact Hessian plus an error of exactly ``|g|^{1 - beta}``.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.results import Results, Run
-from paper_figures.drawing import panels
+from paper_figures.drawing import legend, panels
 
-# where the paper's pairs of problem and approximation lie (beta), with the alpha of the problem
+# where pairs of problem and approximation lie, by the theory: alpha, beta
 PAIRS = (
-    (0.0, 0.0, "log-sum-exp, Gauss-Newton; logistic, Fisher ($f^* = 0$)", (8, 9)),
-    (1 / 3, 1 / 3, "$|Ax-b|^4$, Fisher term", (9, -11)),
-    (0.5, 0.5, "$|Ax-b|^3$, Fisher term", (9, -11)),
-    (0.5, 0.0, "Lipschitz Hessian, equations, Gauss-Newton", (-60, 9)),
-    (1.0, 1.0, "$H = 0$, gradient method", (-118, -12)),
+    (0.0, 0.0, "log-sum-exp, weighted Gauss-Newton; logistic, Fisher with $f^* = 0$"),
+    (0.5, 0.0, "Lipschitz Hessian, nonlinear equations, Gauss-Newton plus Fisher"),
+    (1 / 3, 1 / 3, "$|Ax - b|^4$, Fisher term alone"),
+    (0.5, 0.5, "$|Ax - b|^3$, Fisher term alone"),
+    (1.0, 1.0, "Lipschitz gradient, $H = 0$"),
 )
 
 
@@ -39,6 +39,7 @@ def exponent(run: Run) -> float:
 def draw(results: Results) -> Figure:
     """Return the diagram, and the measured exponents against those of the theory."""
     figure, (left, right) = panels(2)
+    figure.set_figheight(4.4)
     t = np.linspace(0, 1, 201)
     phases = left.contourf(t, t, np.maximum(t, t[:, None]), levels=np.linspace(0, 1, 11), cmap="Greys", alpha=0.55)
     left.plot([0, 1], [0, 1], color="black", linewidth=1.2)
@@ -46,9 +47,9 @@ def draw(results: Results) -> Figure:
         0.66, 0.22, "smoothness dominates:\nas fast as exact,\n$\\varepsilon^{-\\alpha}$", ha="center", fontsize=8
     )
     left.text(0.30, 0.72, "inexactness\ndominates: $\\varepsilon^{-\\beta}$", ha="center", fontsize=8)
-    for alpha, beta, text, offset in PAIRS:
-        left.plot(alpha, beta, marker="D", color="#D55E00", markersize=6, clip_on=False, zorder=5)
-        left.annotate(text, (alpha, beta), offset, textcoords="offset points", fontsize=6.5)
+    for letter, (alpha, beta, text) in zip("ABCDE", PAIRS, strict=True):
+        left.plot(alpha, beta, "o", color="white", markeredgecolor="#D55E00", markersize=12, clip_on=False, zorder=4)
+        left.scatter(alpha, beta, 40, "#D55E00", marker=f"${letter}$", label=text, clip_on=False, zorder=5)
     figure.colorbar(phases, ax=left, label=r"exponent $\max(\alpha, \beta)$")
     left.set(xlim=(0, 1), ylim=(0, 1), xlabel=r"smoothness $\alpha$", ylabel=r"inexactness $\beta$", aspect="equal")
     left.grid(visible=False)
@@ -63,11 +64,12 @@ def draw(results: Results) -> Figure:
         )
     right.set(xlabel=r"theory: $\max(\alpha, \beta)$", ylabel=r"measured exponent of $\gamma_k$ in $\|g_k\|_*$")
     right.legend(loc="upper left")
+    legend(figure, left, columns=2)
     return figure
 
 
 def claim(results: Results) -> None:
-    """The measured exponent is max(alpha, beta), within 0.1, for every pair."""
+    """The measured exponent is max(alpha, beta) for every pair; quick runs see fewer powers of ten."""
     for run in results.runs:
         expected, found = max(place(run)), exponent(run)
-        assert abs(found - expected) < 0.1, f"alpha, beta = {place(run)}: gamma falls as |g|^{found:.3f}"
+        assert abs(found - expected) < (0.2 if results.quick else 0.06), f"{place(run)}: |g|^{found:.3f}"
