@@ -18,11 +18,13 @@ from scipy.optimize import OptimizeResult
 
 from gnsopt._typing import Array
 from gnsopt.exceptions import StepFailure
+from gnsopt.globalization.decrease import RISE
 from gnsopt.point import COUNTS, Point
 from gnsopt.stopping import Progress, Status, StopRule, gradient_norm
 
 ROUNDING = 1e4 * float(np.finfo(float).eps)
 STALLED = 1e3 * float(np.finfo(float).eps)  # gradient, relative to the first one, that is as good as zero (chosen)
+IDLE = 50  # steps without a new low of f or of the gradient norm that end a monotone run (chosen)
 COLUMNS = ("nit", "fun", "gnorm", "time", *COUNTS)
 new_result: Callable[..., OptimizeResult] = OptimizeResult  # scipy-stubs declare it without a constructor
 
@@ -136,7 +138,8 @@ def drive(
     disp : bool, default=False
         Print a line for each iteration.
     monotone : bool, default=False
-        Whether f never rises: a rise above rounding then ends the run, because the gradient must be wrong.
+        Whether f never rises: a rise above rounding then ends the run, because the gradient must be wrong, and so do
+        50 steps in which neither f nor the gradient norm has reached a new low: that is the limit of float64.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def drive(
     rounding of each other are told apart by their gradient norms.
     """
     trace, clock, notify = Trace(keep_x), Clock(), _notifier(callback)
-    nit, first, best, previous, lowest = 0, x, x, x, np.inf
+    nit, idle, first, best, previous, lowest, least = 0, 0, x, x, x, np.inf, np.inf
     scalars: dict[str, float] = {}
     clock.go()
     status = None if x.finite else Status.NOT_FINITE  # an interrupt here leaves: there is nothing to return yet
@@ -162,14 +165,15 @@ def drive(
             trace.append(row, x.x)
             if disp:
                 print_row(row, header=nit == 0)
-            lowest = min(lowest, x.f) if x.finite else lowest
+            idle = 0 if x.f < lowest or row["gnorm"] < least else idle + 1
+            lowest, least = (min(lowest, x.f), min(least, row["gnorm"])) if x.finite else (lowest, least)
             best = x if nit == 0 or _better(x, best, lowest, norm) else best
             if nit and notify is not None and status is None:
                 status = notify(x)
             if status is None:
                 status = stop(Progress(x, nit, clock.seconds))
-            if monotone and status is None and x.f - lowest > 10 * ROUNDING * abs(lowest):
-                status = Status.STEP_FAILURE
+            if monotone and status is None and (idle >= IDLE or x.f - lowest > 10 * ROUNDING * abs(lowest)):
+                status = Status.STEP_FAILURE if x.f - lowest > RISE * abs(lowest) else Status.PRECISION_LIMIT
             if status is not None:
                 break
             clock.go()
