@@ -279,27 +279,19 @@ class KrylovShifted(Shifted):
     ) -> None:
         self._matvec, self._metric, self._preconditioner = matvec, metric, preconditioner
         self._theta, self._floor, self._max, self._spend = theta, floor, max_products, spend
-        self._last: tuple[Array, float, Array, Array] | None = None
 
     def solve(self, lam: float, b: Array) -> Array:
-        """Run PCG; on a new preconditioner go on from the iterate reached, on a new ``lam`` from that of the last."""
-        h, r = self._begin(lam, b)
+        """Run PCG; on a new preconditioner restart from the iterate reached."""
+        h = np.zeros_like(b)
+        r = b.copy()
         floor = self._floor * self._metric.dual_norm(b)
         used = 0
         while True:
             apply = self._preconditioner.at(lam, self._metric)
             used, better = self._run(lam, h, r, apply, floor, used)
             if better is None:
-                self._last = (b, lam, h, r)
                 return h
             self._preconditioner = better
-
-    def _begin(self, lam: float, b: Array) -> tuple[Array, Array]:
-        """Return iterate and residual: a rejected trial asks for the same `b` again, and ``r -= (lam - lam') B h``."""
-        if self._last is None or self._last[0] is not b:
-            return np.zeros_like(b), b.copy()
-        _, before, h, r = self._last
-        return h.copy(), r - (lam - before) * self._metric.apply(h)
 
     def _run(
         self, lam: float, h: Array, r: Array, apply: Apply, floor: float, used: int
