@@ -16,6 +16,9 @@ Three doors: ``GradNormSmooth(...).minimize(problem)``, ``gnsopt.minimize(proble
 ``scipy.optimize.minimize(..., method=GradNormSmooth())``. All losses are means over samples.
 """
 
+import importlib
+from typing import Any
+
 from gnsopt import curvature, datasets
 from gnsopt.linalg.metric import Metric, gram_metric
 from gnsopt.minimize import minimize
@@ -89,3 +92,10 @@ __all__ = [
     "gram_metric",
     "minimize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `gnsopt.estimators` at its first use: it needs scikit-learn, which takes a while to load."""
+    if name == "estimators":
+        return importlib.import_module("gnsopt.estimators")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -139,7 +139,8 @@ def drive(
         Print a line for each iteration.
     monotone : bool, default=False
         Whether f never rises: a rise above rounding then ends the run, because the gradient must be wrong, and so do
-        50 steps in which neither f nor the gradient norm has reached a new low: that is the limit of float64.
+        50 steps in which neither f nor the gradient norm has reached a new low: that is the limit of float64 (without
+        descent: only at a value that is the lowest to rounding).
 
     Returns
     -------
@@ -172,8 +173,11 @@ def drive(
                 status = notify(x)
             if status is None:
                 status = stop(Progress(x, nit, clock.seconds))
-            if monotone and status is None and (idle >= IDLE or x.f - lowest > 10 * ROUNDING * abs(lowest)):
-                status = Status.STEP_FAILURE if x.f - lowest > RISE * abs(lowest) else Status.PRECISION_LIMIT
+            rise = x.f - lowest
+            if monotone and status is None and (idle >= IDLE or rise > 10 * ROUNDING * abs(lowest)):
+                status = Status.STEP_FAILURE if rise > RISE * abs(lowest) else Status.PRECISION_LIMIT
+            if not monotone and status is None and idle >= IDLE and rise <= RISE * abs(lowest):
+                status = Status.PRECISION_LIMIT
             if status is not None:
                 break
             clock.go()

@@ -127,8 +127,23 @@ class Solver:
             callback=callback,
             keep_x=keep_x,
             disp=disp,
-            monotone=self.monotone,
+            monotone=self.descends(problem),
         )
+
+    def descends(self, problem: Objective) -> bool:
+        """Return whether no accepted step on `problem` may raise f: a rise then means that the gradient is wrong.
+
+        Parameters
+        ----------
+        problem : Objective
+            The problem.
+
+        Returns
+        -------
+        bool
+            Whether f never rises.
+        """
+        return self.monotone
 
     def __call__(
         self,

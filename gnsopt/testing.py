@@ -607,7 +607,7 @@ def check_solver(
     x0 : array_like of shape (n,), optional
         Start; the problem's own by default. It must not be the solution.
     monotone : bool, optional
-        Whether f never rises from iteration to iteration; by default what the solver's attribute ``monotone`` says,
+        Whether f never rises from iteration to iteration; by default what the solver's ``descends(problem)`` says,
         False where it has none.
     gtol : float, default=1e-6
         Tolerance on the largest entry of the gradient that the solver must reach ...
@@ -624,7 +624,7 @@ def check_solver(
     begin = problem.start() if x0 is None else np.array(x0, dtype=float)
     bench = _Bench(solver, problem, begin, gtol, maxiter)
     full = bench.run()
-    _check_convergence(bench, full, bool(getattr(solver, "monotone", False) if monotone is None else monotone))
+    _check_convergence(bench, full, bool(solver.descends(problem) if monotone is None else monotone))
     _check_limits(bench, full)
     _check_starts(bench, full)
     _check_points_are_not_written(bench)

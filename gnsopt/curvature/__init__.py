@@ -6,7 +6,7 @@ in the papers                name                       matrix
 exact Hessian                ``exact``                  ``hess f``; ``auto`` takes it for convex problems
 weighted Gauss-Newton        ``gauss_newton``           `LogSumExp`: ``A' diag(pi) A / mu``
 Gauss-Newton + Fisher term   ``gauss_newton``           powers of a residual: ``r^{p-2} J'J + (p-2) r^{-p} g g'``
-generalised Gauss-Newton     ``gauss_newton``           losses of a model's output: ``J' (hess loss) J``
+generalised Gauss-Newton     ``gauss_newton``           losses of linear scores: ``A' (hess loss) A``, the exact Hessian
 Fisher term alone            ``fisher``                 powers of a residual: ``(p-2) r^{-p} g g'``
 empirical Fisher             ``fisher``                 linear models: ``sum_i w_i grad l_i grad l_i' + l2``
 exact diagonal               ``diagonal``               ``diag(max(diag(hess f), 0))``

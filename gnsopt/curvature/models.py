@@ -27,9 +27,9 @@ class FromProblem:
     Parameters
     ----------
     kind : str
-        ``"hess"``, ``"gauss_newton"``, ``"fisher"``, ``"diagonal"`` (that of the Hessian, clipped at zero), ``"zero"``
-        or ``"auto"``: the quasi-Newton strategy that the user gave as ``hess``, else the Hessian of a convex problem,
-        else the Gauss-Newton approximation where there is one, else the Hessian.
+        ``"hess"``, ``"gauss_newton"``, ``"fisher"``, ``"diagonal"`` (that of the Hessian, or else of the Gauss-Newton
+        matrix, clipped at zero), ``"zero"`` or ``"auto"``: `Secant` where SciPy's strategy was given as ``hess``, else
+        the Hessian of a convex problem, else the Gauss-Newton matrix where there is one, else the Hessian.
     solver : {"auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg"}, default="auto"
         How shifted systems are solved.
     theta : float, default=0.5
@@ -65,7 +65,7 @@ class FromProblem:
             return Secant(objective.strategy).start(x)
         if kind == "auto":
             kind = "gauss_newton" if not objective.convex and objective.offers("gauss_newton") else "hess"
-        if kind == "diagonal" and not (objective.offers("hess") or objective.offers("hessp")):
+        if kind == "diagonal" and not any(objective.offers(k) for k in ("hess", "hessp", "gauss_newton")):
             objective.require("hess", "its diagonal")
         if kind not in ("zero", "diagonal") and not (kind == "hess" and objective.offers("hessp")):
             objective.require(kind, f"curvature {kind!r}")
@@ -86,7 +86,9 @@ def _form(x: Point, kind: str) -> Form:
         return Zero(x.x.size)
     if kind != "diagonal":
         return x.hess(kind)
-    d = x.hess().diagonal()
+    objective = x.objective
+    exact_known = objective.offers("hess") or objective.offers("hessp")
+    d = x.hess("hess" if exact_known else "gauss_newton").diagonal()
     x.counts.nhessp += 1  # a pass over the data
     if d is None:
         raise MissingRequirement(
@@ -97,18 +99,20 @@ def _form(x: Point, kind: str) -> Form:
 
 @dataclass(frozen=True)
 class Lazy:
-    """Keep a curvature for `m` accepted steps: ``H(x_{last refresh})``, factorised once for all of them.
+    """Keep a curvature for `m` uses: ``H(x_{last refresh})``, factorised once for all of them.
+
+    A use is an accepted step in every solver but `AcceleratedNewton`, which asks anew at each trial.
 
     Parameters
     ----------
     m : int
-        Steps between refreshes, at least 1 (Doikov, Chayti and Jaggi, 2212.00781; 3 to 10 in practice).
-    model : CurvatureModel, optional
-        What is kept; by default the exact Hessian, whose shifted solves cost O(n^2) each from the fourth one on.
+        Uses between refreshes, at least 1 (Doikov, Chayti and Jaggi, 2212.00781; 3 to 10 in practice).
+    model : str or CurvatureModel, default="auto"
+        What is kept; the shifted solves of a dense one cost O(n^2) each from the fourth one on.
     """
 
     m: int
-    model: Any = None
+    model: Any = "auto"
 
     def __post_init__(self) -> None:
         """Refuse m < 1."""
@@ -117,7 +121,7 @@ class Lazy:
 
     def start(self, x: Point) -> Build:
         """Begin a run: a new curvature at every m-th call."""
-        model = start(exact if self.model is None else self.model, x)
+        model = start(resolve(self.model), x)
         calls, kept = 0, None
 
         def build(x: Point) -> Curvature:
@@ -125,7 +129,7 @@ class Lazy:
             if kept is None or calls % self.m == 0:
                 kept = model(x)
                 x.counts.choices["curvature"] = (
-                    f"{x.counts.choices.get('curvature', 'curvature')}, kept for {self.m} steps"
+                    f"{x.counts.choices.get('curvature', 'curvature')}, kept for {self.m} uses"
                 )
             calls += 1
             return kept
@@ -155,14 +159,32 @@ NAMES: dict[str, Any] = {
 }
 
 # Names that take something else than a linear solver behind the colon.
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _lazy(m: str, model: str = "auto") -> Lazy:
+    resolve(model)  # a misspelt name is refused here
+    return Lazy(_whole(m), model)
+
+
+def _topk(k: str, kind: str = "hess") -> TopK:
+    name = "hess" if kind == "exact" else kind.replace("-", "_")
+    return TopK(_whole(k), kind=name, max_products=max(500, 2 * _whole(k)))
+
+
 PARSED: dict[str, Callable[[str], Any]] = {
-    "lazy": lambda m: Lazy(int(m)),
-    "topk": lambda k: TopK(int(k)),
+    "lazy": lambda setting: _lazy(*setting.split(":", 1)),
+    "topk": lambda setting: _topk(*setting.split(":", 1)),
     "subsampled": lambda rows: Subsampled(int(rows) if rows.isdigit() else float(rows)),
     "projected": Projected,
     "secant": lambda name: Secant({"bfgs": BFGS, "sr1": SR1}[name.lower()]()),
 }
-FORMS = "'lazy:m', 'topk:k', 'subsampled:fraction', 'projected:absolute', 'secant:sr1'"
+FORMS = "'lazy:m' or 'lazy:m:model', 'topk:k', 'subsampled:fraction', 'projected:absolute', 'secant:sr1'"
 
 
 def resolve(curvature: Any) -> Any:
@@ -188,7 +210,7 @@ def resolve(curvature: Any) -> Any:
     if isinstance(curvature, STRATEGY):
         return Secant(curvature)
     if not isinstance(curvature, str):
-        if not (callable(curvature) or hasattr(curvature, "start")):
+        if isinstance(curvature, type) or not (callable(curvature) or hasattr(curvature, "start")):
             raise TypeError(f"curvature={curvature!r}: pass one of {sorted(NAMES)}, a curvature model or a callable")
         return curvature
     name, _, setting = curvature.partition(":")

@@ -204,8 +204,9 @@ class TopK:
     k : int
         Eigenpairs, at least 1.
     residual : bool, default=False
-        Give the rest of the space the eigenvalue ``max(lambda_{k+1}, 0)`` in place of zero. Then ``H >= hess f``, and a
-        step along the rest is never longer than that of the largest curvature there.
+        Give the rest of the space the eigenvalue ``max(lambda_{k+1}, 0)`` in place of zero, so that, up to the
+        accuracy `tol` of the pairs, ``H >= hess f`` and a step along the rest is no longer than that of the largest
+        curvature there.
     kind : str, default="hess"
         ``"hess"``, ``"gauss_newton"`` or ``"fisher"``.
     tol : float, default=0.1
@@ -220,7 +221,8 @@ class TopK:
     -----
     Pairs come from the Lanczos process with full reorthogonalisation (`lanczos`); small matrices are assembled.
     Products are counted in ``nhessp``. The inexactness ``|hess f - H|_* <= C1 + C2 |g|_*^{1 - beta}`` has C2 = 0 and
-    ``C1 = sup max(lambda_{k+1}, -lambda_n)`` [gns 3.7]; this is the spectral preconditioning of [1], where graded
+    ``C1 = sup max(lambda_{k+1}, -lambda_n)`` for exact pairs [gns 3.7] (1.2 times that was
+    seen at ``tol=0.1``); this is the spectral preconditioning of [1], where graded
     spectra make it small.
 
     References

@@ -116,6 +116,8 @@ class DenseMetric(Metric):
     def __init__(self, B: Array) -> None:
         self._B = np.array(B, dtype=float, order="F")
         self.n = self._B.shape[0]
+        if not np.isfinite(self._B).all():
+            raise ValueError("metric contains NaN or infinity")
         self._L, info = lapack.dpotrf(self._B, lower=1, clean=1)
         self.scale = self._B.diagonal()
         if info != 0:
@@ -176,6 +178,8 @@ def gram_metric(A: Any, delta: float = 0.0) -> Metric:
         The dense metric.
     """
     sparse = issparse(A)
+    if np.ndim(A) != 2 and not issparse(A):
+        raise ValueError(f"A has {np.ndim(A)} dimension(s); the Gram metric needs rows, shape (m, n)")
     G = (A.T @ A).toarray() if sparse else np.asarray(A, dtype=float).T @ np.asarray(A, dtype=float)
     G.flat[:: G.shape[0] + 1] += delta
     return DenseMetric(G)

@@ -28,6 +28,8 @@ from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 
+LATE = 40  # trials after which the shift grows faster: f may be huge at the start (chosen; no golden run gets there)
+
 
 @dataclass(frozen=True)
 class AcceleratedNewton(Solver):
@@ -67,18 +69,24 @@ class AcceleratedNewton(Solver):
         curvature, B = start(self.curvature, x), x.metric
         v, A, lam = x.x, 0.0, self.lam0
         while True:
-            for trial in range(1, self.max_trials + 1):  # noqa: B007
+            if A == 0:  # then y is x_0 for every lam
+                y, H = x, curvature(x)
+            for trial in range(1, self.max_trials + 1):
                 a = (1 + np.sqrt(1 + 4 * lam * A)) / (2 * lam)
-                y = x.at((A * x.x + a * v) / (A + a))
                 try:
-                    H = curvature(y)
+                    if A > 0:
+                        y = x.at((A * x.x + a * v) / (A + a))
+                        if not y.finite:
+                            raise NotPositiveDefinite("the extrapolated point lies outside of the domain")
+                        H = curvature(y)
                     h = -H.solve(lam, y.g)
                     new = x.at(y.x + h)
-                    if new.finite and B.dual_norm(new.g + lam * B.apply(h)) <= self.rho * lam * B.norm(h):
+                    moved = not np.array_equal(new.x, y.x)
+                    if moved and new.finite and B.dual_norm(new.g + lam * B.apply(h)) <= self.rho * lam * B.norm(h):
                         break
                 except NotPositiveDefinite:
                     pass
-                lam *= 2
+                lam *= 2 if trial < LATE else 2**8
             else:
                 raise StepFailure(f"{self.max_trials} trials rejected")
             x, v, A, accepted, lam = new, v - a * B.solve(new.g), A + a, lam, max(lam / 2, H.lam_noise, 1e-100)

@@ -4,8 +4,9 @@ r"""Extrapolated gradient-regularised Newton with restart: **a heuristic, nothin
 
 with ``l <- 0`` whenever ``<g(x+), x+ - x> > 0`` (gradient restart), or the value has risen. A student project reports
 1.3 to 2.3 times fewer iterations on Chebyshev and Rosenbrock functions and more of them on log-sum-exp with real data
-[gns 5.3]. Departure: an extrapolated point that is not below the current value by the progress test is dropped and the
-step is taken from x, so that f never increases.
+[gns 5.3]; measured here on 12 problems against `GradNormSmooth`: 1.01 to 1.27 times fewer iterations, but more linear
+systems on 11 of them. Departure: an extrapolated point that is not below the current value by the progress test is
+dropped and the step is taken from x, so that f never increases; l counts on from there.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class ExtrapolatedNewton(Solver):
         """Check the hyper-parameters."""
         super().__post_init__()
         object.__setattr__(self, "curvature", resolve(self.curvature))
-        if not (self.gamma0 > 0 and self.gamma_min >= 0):
+        if not (0 < self.gamma0 < np.inf and self.gamma_min >= 0):
             raise ValueError(f"gamma0={self.gamma0} must be positive, gamma_min={self.gamma_min} non-negative")
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
@@ -60,6 +61,8 @@ class ExtrapolatedNewton(Solver):
         while True:
             momentum = age / (age + 3)
             y = x.at(x.x + momentum * (x.x - previous.x)) if momentum else x
+            if not y.finite:
+                y, age, momentum = x, 0, 0.0
             H, promised = curvature(y), np.inf
             for trial in range(1, self.max_trials + 1):  # noqa: B007
                 lam = max(y.dual_norm / gamma, H.lam_noise)

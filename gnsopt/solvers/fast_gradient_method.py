@@ -21,7 +21,7 @@ from gnsopt.exceptions import StepFailure
 from gnsopt.globalization import decrease
 from gnsopt.point import Point
 from gnsopt.solver import Solver
-from gnsopt.solvers.gradient_method import check_lipschitz
+from gnsopt.solvers.gradient_method import LATE, check_lipschitz
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class FastGradientMethod(Solver):
         v, A, L = x.x, 0.0, self.L0
         while True:
             promised = x.dual_norm * x.dual_norm / L
-            for trial in range(1, self.max_trials + 1):  # noqa: B007
+            for trial in range(1, self.max_trials + 1):
                 a = (1 + np.sqrt(1 + 4 * L * A)) / (2 * L)
                 y = x.at((a * v + A * x.x) / (A + a))
                 T = x.at(y.x - y.metric.solve(y.g) / L)
                 if decrease(y, T) >= y.dual_norm * y.dual_norm / (2 * L):
                     break
-                L *= 2
+                L *= 2 if trial < LATE else 2**8
             else:
                 raise StepFailure(f"{self.max_trials} trials rejected", promised)
             v, A = T.x + (A / a) * (T.x - x.x), A + a

@@ -29,6 +29,7 @@ import numpy as np
 from gnsopt.curvature import resolve, start
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.globalization import TESTS
+from gnsopt.objective import Objective
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 
@@ -87,12 +88,17 @@ class GradNormSmooth(Solver):
             raise ValueError(f"growth={self.growth!r} is unknown; choose one of {GROWTH}")
         if self.accept not in TESTS:
             raise ValueError(f"accept={self.accept!r} is unknown; choose one of {tuple(TESTS)}")
-        if not (0 < self.gamma0 < np.inf and 0 <= self.gamma_min < np.inf and self.gamma_min <= self.gamma_max > 0):
+        if not (0 <= self.gamma_min <= self.gamma_max and 0 < self.gamma0 <= self.gamma_max < np.inf):
             raise ValueError(
-                f"gamma0={self.gamma0} must be positive, gamma_min={self.gamma_min} non-negative, both finite"
+                f"gamma0={self.gamma0}, gamma_min={self.gamma_min}, gamma_max={self.gamma_max} must satisfy "
+                "0 <= gamma_min <= gamma_max, 0 < gamma0 <= gamma_max < inf"
             )
-        if not (0 <= self.power <= 1 and self.factor > 1):
-            raise ValueError(f"power={self.power} must lie in [0, 1], factor={self.factor} must be above 1")
+        if not (0 <= self.power <= 1 and 1 < self.factor < np.inf):
+            raise ValueError(f"power={self.power} must lie in [0, 1], factor={self.factor} must be finite and above 1")
+
+    def descends(self, problem: Objective) -> bool:
+        """Return whether the acceptance test implies a decrease; the gradient test does for convex f only."""
+        return self.accept in ("progress", "cubic") or (self.accept == "gradient" and problem.convex)
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield points, with ``gamma`` (accepted), ``gamma_start`` (first tried), ``lam``, ``ratio`` R, ``trials``."""

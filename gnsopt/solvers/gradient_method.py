@@ -20,6 +20,8 @@ from gnsopt.globalization import decrease
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 
+LATE = 40  # trials after which L grows faster: f may be huge at the start (chosen; no golden run gets there)
+
 
 @dataclass(frozen=True)
 class GradientMethod(Solver):
@@ -86,7 +88,7 @@ def gradient_step(x: Point, L: float, max_trials: int) -> tuple[Point, float, in
         # f(T) <= f(x) - |g|_*^2 / (2L): the bound with T - x = -B^{-1} g / L put in
         if decrease(x, y) >= squared / (2 * L):
             return y, L, trial
-        L *= 2
+        L *= 2 if trial < LATE else 2**8
     raise StepFailure(f"{max_trials} trials rejected", promised)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt.curvature import resolve
+from gnsopt.objective import Objective
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 from gnsopt.solvers.grad_norm_smooth import GradNormSmooth
@@ -61,6 +62,10 @@ class SuperNewton(Solver):
             raise ValueError(f"alpha={self.alpha} must lie in [0, 1]")
         if not (0 < self.H_min <= self.H0 < np.inf):
             raise ValueError(f"H0={self.H0} and H_min={self.H_min} must satisfy 0 < H_min <= H0 < inf")
+
+    def descends(self, problem: Objective) -> bool:
+        """Return whether f is convex: only then does the gradient test imply a decrease."""
+        return problem.convex
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield the accepted points with ``H``, ``lam`` and ``trials``: the GNS engine with ``gamma = 1/H``."""
