@@ -50,13 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rich.console import Console  # from here on NumPy is imported
 
     from experiments import sweep
+    from gnsopt.cli.interrupt import interruptible  # SIGTERM too, and where a shell started the sweep in the background
 
     console = Console(stderr=True)
     results = options.results or results_folder(options.quick)
     failures: list[str] = []
     try:
-        for each in configs:
-            failures += sweep.run(each, results, options.force, console)
+        with interruptible():
+            for each in configs:
+                failures += sweep.run(each, results, options.force, console)
     except KeyboardInterrupt:
         console.print("interrupted: finished cells are kept; the same command goes on from there")
         return INTERRUPTED
