@@ -26,6 +26,7 @@ from gnsopt.objective import Objective
 from gnsopt.point import Counts, Point
 from gnsopt.problems import (
     ChebyshevChain,
+    Composite,
     LinearModel,
     Logistic,
     LogSumExp,
@@ -58,6 +59,7 @@ __all__ = [
     "SOLVERS",
     "AcceleratedNewton",
     "ChebyshevChain",
+    "Composite",
     "Counts",
     "CubicNewton",
     "ExtrapolatedNewton",

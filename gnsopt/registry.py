@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import rosen, rosen_der, rosen_hess
+from scipy.sparse import dia_array
 
 from gnsopt import curvature, datasets, solvers
 from gnsopt._typing import Array, Matrix
 from gnsopt.objective import Callables, Objective
 from gnsopt.problems import (
     ChebyshevChain,
+    Composite,
     Logistic,
     LogSumExp,
     PoissonRegression,
     PolytopeFeasibility,
+    PseudoHuber,
     ResidualPower,
     Rosenbrock,
     RosenbrockEquations,
+    SmoothMax,
     Softmax,
     SquaredLoss,
     WorstCaseChain,
@@ -140,6 +144,35 @@ def _residual_power() -> Objective:
     return ResidualPower(rng.standard_normal((20, 6)) / 4, rng.standard_normal(20))
 
 
+def _composite() -> Objective:
+    """The smooth maximum of convex quadratics, ``u_i = (s_i + 2)^2/4`` with ``s = Ax - b``; convex."""
+    rng = np.random.default_rng(12)
+    A, b = rng.standard_normal((30, 5)), rng.standard_normal(30)
+    problem = Composite(
+        SmoothMax(0.5),
+        lambda x: (A @ x - b + 2) ** 2 / 4,
+        lambda x: (A @ x - b + 2)[:, None] * A / 2,
+        5,
+        hess_u=lambda x, w: (A.T * w) @ A / 2,
+        change=lambda x, h: (A @ h) * (A @ (2 * x + h) - 2 * b + 4) / 4,
+    )
+    problem.convex = True
+    return problem
+
+
+def _composite_banded() -> Objective:
+    """A robust loss of a chain, ``u_i = x_i + x_i^2/4 - x_{i+1}/2 - 2 (-1)^i``: not convex, everything tridiagonal."""
+    offset = 2.0 * (-1.0) ** np.arange(6)
+    return Composite(
+        PseudoHuber(0.5),
+        lambda x: x + x * x / 4 - np.append(x[1:], 0.0) / 2 - offset,
+        lambda x: dia_array((np.stack([1 + x / 2, np.full(6, -0.5)]), (0, 1)), shape=(6, 6)),
+        6,
+        hess_u=lambda x, w: dia_array((w[None] / 2, (0,)), shape=(6, 6)),
+        change=lambda x, h: h * (1 + (2 * x + h) / 4) - np.append(h[1:], 0.0) / 2,
+    )
+
+
 def _squared() -> Objective:
     rng = np.random.default_rng(11)
     return SquaredLoss(rng.standard_normal((40, 7)), rng.standard_normal(40), l2=1e-2, fit_intercept=True)
@@ -178,6 +211,8 @@ PROBLEMS: dict[str, Callable[[], Objective]] = {
     "polytope": _polytope,
     "residual-power": _residual_power,
     "squared": _squared,
+    "composite": _composite,
+    "composite-banded": _composite_banded,
     "chebyshev": lambda: ChebyshevChain(4, p=2.0),
     "rosenbrock": Rosenbrock,
     "rosenbrock-equations": lambda: RosenbrockEquations(p=3.0),

@@ -4,11 +4,12 @@ r"""Curvature models: callables ``Point -> Curvature``; every one works in every
 in the papers                name                       matrix
 ===========================  =========================  ===========================================================
 exact Hessian                ``exact``                  ``hess f``; ``auto`` takes it for convex problems
-weighted Gauss-Newton        ``gauss_newton``           `LogSumExp`: ``A' diag(pi) A / mu``
+weighted Gauss-Newton        ``gauss_newton``           `LogSumExp`: ``A' diag(pi) A / mu`` (`Composite`: ``outer=``)
 Gauss-Newton + Fisher term   ``gauss_newton``           powers of a residual: ``r^{p-2} J'J + (p-2) r^{-p} g g'``
-generalised Gauss-Newton     ``gauss_newton``           losses of linear scores: ``A' (hess loss) A``, the exact Hessian
+generalised Gauss-Newton     ``gauss_newton``           `Composite`: ``J' (hess phi) J``; linear models, where it is
+                                                        the exact Hessian: ``A' (hess loss) A + l2``
 Fisher term alone            ``fisher``                 powers of a residual: ``(p-2) r^{-p} g g'``
-empirical Fisher             ``fisher``                 linear models: ``sum_i w_i grad l_i grad l_i' + l2``
+empirical Fisher             ``fisher``                 sums of losses: ``sum_i w_i grad l_i grad l_i'`` (+ l2)
 exact diagonal               ``diagonal``               ``diag(max(diag(hess f), 0))``
 zero matrix                  ``zero``                   0: normalised gradient steps
 projected Hessian            ``projected``              positive part; ``projected:absolute``: absolute value

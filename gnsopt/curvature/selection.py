@@ -8,14 +8,16 @@ A preconditioner stays frozen at the point where it was bought until its price h
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
 from gnsopt._typing import Array
 from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Dense, Form, Gram, RankOneUpdate, Shifted
-from gnsopt.linalg.precond import ClassBlocks, Frozen, Jacobi, Preconditioner
+from gnsopt.linalg.metric import Metric
+from gnsopt.linalg.precond import ActiveRows, ClassBlocks, Frozen, Jacobi, Preconditioner
 from gnsopt.linalg.shifted import DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
 from gnsopt.point import Point
 
@@ -46,7 +48,6 @@ class Engine:
         self._spent = 0.0  # counted work of products since the last purchase
         self._preconditioner: Preconditioner | None = None
         self._fresh = False
-        self._row_space = False
 
     def attach(self, form: Form, x: Point, kind: str) -> Shifted:
         """Return the shifted solve of `form` at `x` and note the choice."""
@@ -74,7 +75,7 @@ class Engine:
     def _choose(self, form: Form, x: Point) -> str:
         product = form.product_price + VECTOR_WORK * form.n
         row_space = _row_space_price(form, x)
-        if row_space <= DIRECT * product or self._row_space:
+        if row_space <= DIRECT * product:
             return "row-space"
         if (
             isinstance(form, Dense)
@@ -87,20 +88,22 @@ class Engine:
 
     def _krylov(self, form: Form, x: Point) -> Shifted:
         product = form.product_price + VECTOR_WORK * form.n
-        offers = _offers(form) if self.method == "auto" else []  # "cg" asked for by name stays free of matrices
+        gram = form.base if isinstance(form, RankOneUpdate) else form
+        offers = _offers(form, gram, x.metric) if self.method == "auto" else []  # "cg" by name stays free of matrices
         self._fresh = False
         if self._level == 0:
             self._preconditioner, self._fresh = Jacobi(form), True
             x.counts.nhessp += 1  # the diagonal is a pass over the data
+        self._preconditioner.update(gram)
 
         def matvec(v: Array) -> Array:
             x.counts.nhessp += 1
             return form.matvec(v)
 
-        def spend(used: int) -> Preconditioner | None:
+        def spend(lam: float) -> Preconditioner | None:
             self._spent += product
             level = self._level + 1 if self._fresh else self._level  # stale help is renewed, fresh help is outbid
-            if level > len(offers) or self._spent < offers[level - 1][0]:
+            if level > len(offers) or self._spent < offers[level - 1][0](lam):
                 return None
             self._spent, self._level, self._fresh = 0.0, level, True
             x.counts.nhev += 1
@@ -157,12 +160,18 @@ def _row_space_price(form: Form, x: Point) -> float:
     return form.design.row_gram_price + m**3 / 3 + 4.0 * m**2 * form.k
 
 
-def _offers(form: Form) -> list[tuple[float, Any]]:
-    """Preconditioners on sale: (price, maker), cheapest first."""
-    offers: list[tuple[float, Any]] = []
-    gram = form.base if isinstance(form, RankOneUpdate) else form
-    if isinstance(gram, Gram) and gram.k > 1 and 24.0 * gram.k * gram.design.n_columns**2 <= MEMORY:
-        offers.append((ClassBlocks.price(gram), lambda: ClassBlocks(gram)))
+Offer = tuple[Callable[[float], float], Callable[[], Preconditioner]]  # price at a shift, maker
+
+
+def _offers(form: Form, gram: Form, metric: Metric) -> list[Offer]:
+    """Preconditioners on sale, the cheaper one first."""
+    offers: list[Offer] = []
+    if isinstance(gram, Gram):
+        if gram.design.n_samples < gram.design.n_columns:
+            if metric.diagonal is not None:
+                offers.append((cache(lambda lam: ActiveRows.price(gram, lam, metric)), lambda: ActiveRows(gram)))
+        elif gram.k > 1 and 24.0 * gram.k * gram.design.n_columns**2 <= MEMORY:
+            offers.append((lambda lam: ClassBlocks.price(gram), lambda: ClassBlocks(gram)))
     if _dense_price(form) < np.inf:
-        offers.append((_dense_price(form), lambda: Frozen(form.lower())))
+        offers.append((lambda lam: _dense_price(form), lambda: Frozen(form.lower())))
     return offers

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import blas
 from scipy.sparse import issparse
 
-from gnsopt._typing import Array, Matrix
+from gnsopt._typing import Array, IntArray, Matrix
 from gnsopt.kernels import csr
 
 BLOCK = 2**18  # entries of a dense block: it stays in cache between its scaling and its rank-k update (measured)
@@ -115,11 +115,33 @@ class Design:
         K = self.X @ self._XT
         return np.asarray(K.toarray() if self.sparse else K)
 
+    def row_squares(self, scale: Array) -> Array:
+        """Return ``sum_j scale_j a_ij^2`` of shape (n_samples,) for `scale` of shape (n_columns,)."""
+        t = scale[: self.n_features]
+        if self.sparse:
+            squares = np.asarray(type(self.X)((self.X.data**2, self.X.indices, self.X.indptr), self.X.shape) @ t)
+        else:
+            squares = np.einsum("ij,ij,j->i", self.X, self.X, t)
+        return squares + scale[-1] if self.intercept else squares
+
     @cached_property
     def row_norms(self) -> Array:
         """Euclidean norms of the rows ``a_i``, the intercept included."""
-        squares = self.X.multiply(self.X).sum(axis=1) if self.sparse else np.einsum("ij,ij->i", self.X, self.X)
-        return np.asarray(np.sqrt(np.asarray(squares).ravel() + float(self.intercept)))
+        return np.asarray(np.sqrt(self.row_squares(np.ones(self.n_columns))))
+
+    def row_kernel(self, index: IntArray, root: Array) -> Array:
+        """Return the lower triangle of ``a_i' diag(root^2) a_j`` for i, j in `index` (Fortran order)."""
+        Y = self.X[index]
+        t = root[: self.n_features]
+        if self.sparse:
+            Y.data *= t[Y.indices]
+            K = np.asfortranarray((Y @ Y.T).toarray())
+        else:
+            Y = Y * t
+            K = blas.dsyrk(1.0, Y.T, trans=1, lower=1)
+        if self.intercept:
+            K += root[-1] ** 2
+        return K
 
     @property
     def pass_price(self) -> float:

@@ -14,6 +14,8 @@ from gnsopt.linalg.metric import Metric
 
 Apply = Callable[[Array], Array]
 
+ACTIVE = 1.0  # a row below this adds at the most as much as the shift does (chosen)
+MEMORY = 1.5e9  # bytes that the factors of the active rows may take
 NEAR = 4.0  # a shift that is off by this factor costs CG at the most a few more products (chosen)
 
 
@@ -23,6 +25,9 @@ class Preconditioner(ABC):
     @abstractmethod
     def at(self, lam: float, metric: Metric) -> Apply:
         """Return ``r -> M^{-1} r`` for ``M ~ H + lam B``."""
+
+    def update(self, form: Form) -> None:  # noqa: B027 (nothing to do is the rule, not an omission)
+        """Take note of the matrix at a new point, for the next factorisation; kept frozen unless overridden."""
 
 
 class Jacobi(Preconditioner):
@@ -64,46 +69,130 @@ class Factored(Preconditioner):
         """Factor the shifted matrix and return its solve."""
 
 
-class ClassBlocks(Factored):
-    r"""Cholesky factors of the k diagonal class blocks of a linear model's Hessian, frozen at one point.
+class ByClass(Factored):
+    r"""The k diagonal class blocks of a linear model's Hessian, on vectors that sum to zero over the classes.
+
+    Softmax blocks ``D_i`` vanish on vectors that are the same for all classes, their diagonals do not: without the
+    projection Pi onto vectors that sum to zero over the classes, ``diag(H_cc)`` is too large there by any factor. On
+    the complement ``H`` is ``Delta = ridge + lam B`` itself, and
+
+        M^{-1} = Pi diag_c(H_cc + lam B_c)^{-1} Pi + (I - Pi) Delta^{-1},    H + lam B <= 2 M on the range of Pi.
+
+    The factor of two is ``D_i <= 2 diag(D_i)`` (diagonal dominance). Models whose blocks do not sum to zero, and
+    metrics or penalties that differ between classes, go without Pi.
 
     Parameters
     ----------
     form : Gram
-        The Hessian; block c is ``A' diag((D_i)_cc) A + ridge_c``.
+        The Hessian.
     """
 
     def __init__(self, form: Gram) -> None:
         super().__init__()
+        self._form = form
+
+    def factor(self, lam: float, metric: Metric) -> Apply:
+        """Factor each class's block and return the solve."""
+        k = self._form.k
+        delta = _shifts(self._form, lam, metric)
+        solve = self.blocks(self._form, delta)
+        if k == 1 or not self._form.rows.sums_to_zero or np.any(delta != delta[:, :1]):
+            return lambda r: solve(r.reshape(-1, k)).reshape(-1)
+
+        def apply(r: Array) -> Array:
+            R = r.reshape(-1, k)
+            mean = R.mean(axis=1, keepdims=True)
+            out = solve(R - mean)
+            out += mean / delta - out.mean(axis=1, keepdims=True)
+            return out.reshape(-1)
+
+        return apply
+
+    @abstractmethod
+    def blocks(self, form: Gram, delta: Array) -> Apply:
+        """Return the solve of all classes for right-hand sides and shifts of shape (n_columns, k)."""
+
+
+class ClassBlocks(ByClass):
+    r"""Cholesky factors of the class blocks ``A' diag((D_i)_cc) A``, frozen at one point.
+
+    Parameters
+    ----------
+    form : Gram
+        The Hessian.
+    """
+
+    def __init__(self, form: Gram) -> None:
+        super().__init__(form)
         self._blocks = [form.block(c, c) for c in range(form.k)]
-        self._ridge = form.ridge.reshape(-1, form.k)
         self._noise = [16 * np.finfo(float).eps * float(np.trace(G)) for G in self._blocks]
-        self._k = form.k
 
     @staticmethod
     def price(form: Gram) -> float:
         """Counted work of the blocks and one factorisation of each."""
         return form.k * (form.design.gram_price + form.design.n_columns**3 / 3)
 
-    def factor(self, lam: float, metric: Metric) -> Apply:
-        """Factor the shifted blocks and return the block-diagonal solve."""
-        k = self._k
-        shift = (
-            lam if metric.diagonal is None else lam * np.broadcast_to(metric.diagonal, self._ridge.size).reshape(-1, k)
-        )
+    def blocks(self, form: Gram, delta: Array) -> Apply:
+        """Factor the shifted blocks."""
         factors = [
-            _factor(G, (self._ridge + shift)[:, c], noise)
-            for c, (G, noise) in enumerate(zip(self._blocks, self._noise, strict=True))
+            _factor(G, delta[:, c], noise) for c, (G, noise) in enumerate(zip(self._blocks, self._noise, strict=True))
         ]
+        return lambda R: np.stack(
+            [lapack.dpotrs(L, R[:, c], lower=1)[0] for c, L in enumerate(factors)],
+            axis=1,
+        )
 
-        def apply(r: Array) -> Array:
-            R = r.reshape(-1, k)
-            out = np.empty_like(R)
-            for c, L in enumerate(factors):
-                out[:, c] = lapack.dpotrs(L, R[:, c], lower=1)[0]
-            return out.reshape(-1)
 
-        return apply
+class ActiveRows(ByClass):
+    r"""The same blocks by Woodbury's formula in the space of each class's active rows: for more columns than rows.
+
+    Row i is active in class c where ``s |a_i|^2_{Delta^{-1}} > ACTIVE`` with ``s = (D_i)_cc``: the others add less than
+    the shift does. Near a solution most rows are decided and few are active.
+
+    Parameters
+    ----------
+    form : Gram
+        The Hessian.
+    """
+
+    def update(self, form: Form) -> None:
+        """Let the next factor be one of `form`: nothing but factors is kept from the point before."""
+        self._form = form if isinstance(form, Gram) else self._form
+
+    @staticmethod
+    def price(form: Gram, lam: float, metric: Metric) -> float:
+        """Counted work of the rows' kernels and factors, and of the pass that finds them."""
+        order = np.minimum(
+            np.count_nonzero(_activity(form, _shifts(form, lam, metric)) > ACTIVE, axis=0), _limit(form.k)
+        )
+        kernels = form.design.row_gram_price * (order / form.design.n_samples) ** 2
+        return form.product_price + float((kernels + order.astype(float) ** 3 / 3).sum())
+
+    def blocks(self, form: Gram, delta: Array) -> Apply:
+        """Factor ``I + S^{1/2} A Delta^{-1} A' S^{1/2}`` of each class's active rows."""
+        design, s, inverse = form.design, form.rows.diagonals(), 1.0 / delta
+        active = []
+        for c, activity in enumerate(_activity(form, delta).T):
+            index = np.flatnonzero(activity > ACTIVE)
+            if index.size > _limit(form.k):
+                index = np.sort(np.argsort(-activity, kind="stable")[: _limit(form.k)])
+            if index.size:
+                half = np.sqrt(s[index, c])
+                K = design.row_kernel(index, np.sqrt(inverse[:, c]))
+                K *= half
+                K *= half[:, None]
+                active.append((c, index, half, _factor(K, 1.0, 0.0)))
+
+        def solve(R: Array) -> Array:
+            out = R * inverse
+            scores = design.matvec(out)
+            back = np.zeros_like(scores)
+            for c, index, half, L in active:
+                back[index, c] = half * lapack.dpotrs(L, half * scores[index, c], lower=1)[0]
+            out -= design.rmatvec(back) * inverse
+            return out
+
+        return solve
 
 
 class Frozen(Factored):
@@ -126,6 +215,26 @@ class Frozen(Factored):
         metric.add_to(M, lam)
         L = _factor(M, 0.0, self._noise)
         return lambda r: np.asarray(lapack.dpotrs(L, r, lower=1)[0])
+
+
+def _shifts(form: Gram, lam: float, metric: Metric) -> Array:
+    """Return ridge + lam B of shape (n_columns, k), one where it is zero."""
+    scale = metric.scale if metric.diagonal is None else metric.diagonal
+    delta = (form.ridge + lam * scale).reshape(-1, form.k)
+    return np.where(delta > 0, delta, 1.0)
+
+
+def _activity(form: Gram, delta: Array) -> Array:
+    """Return ``(D_i)_cc |a_i|^2_{Delta^{-1}}`` of shape (n_samples, k)."""
+    inverse = 1.0 / delta
+    if form.k > 1 and np.all(delta == delta[:, :1]):
+        return np.asarray(form.rows.diagonals() * form.design.row_squares(inverse[:, 0])[:, None])
+    return form.rows.diagonals() * np.stack([form.design.row_squares(t) for t in inverse.T], axis=1)
+
+
+def _limit(k: int) -> int:
+    """Return the largest order of k factors that fit into `MEMORY`."""
+    return int(np.sqrt(MEMORY / (8.0 * k)))
 
 
 def _factor(G: Array, shift: Array | float, noise: float) -> Array:

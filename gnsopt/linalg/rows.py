@@ -18,6 +18,7 @@ class Rows(ABC):
     """Blocks ``D_i`` (k x k, symmetric positive semidefinite), one for each sample."""
 
     k: int = 1
+    sums_to_zero: bool = False  # whether D_i 1 = 0: one shift of all k outputs changes nothing
 
     @abstractmethod
     def apply(self, U: Array) -> Array:
@@ -87,6 +88,8 @@ class SoftmaxRows(Rows):
     w : ndarray of shape (n_samples,)
         Sample weights that sum to one.
     """
+
+    sums_to_zero = True
 
     def __init__(self, P: Array, w: Array) -> None:
         self.P, self.w, self.k = P, w, P.shape[1]

@@ -264,7 +264,7 @@ class KrylovShifted(Shifted):
     max_products : int
         Limit of products per solve; the best iterate is returned there, and the outer test judges it.
     spend : callable, optional
-        ``spend(products of this solve) -> Preconditioner | None``.
+        ``spend(lam) -> Preconditioner | None``, called after each product.
     """
 
     def __init__(
@@ -275,7 +275,7 @@ class KrylovShifted(Shifted):
         theta: float,
         floor: float,
         max_products: int,
-        spend: Callable[[int], Preconditioner | None] | None = None,
+        spend: Callable[[float], Preconditioner | None] | None = None,
     ) -> None:
         self._matvec, self._metric, self._preconditioner = matvec, metric, preconditioner
         self._theta, self._floor, self._max, self._spend = theta, floor, max_products, spend
@@ -315,7 +315,7 @@ class KrylovShifted(Shifted):
             size = metric.dual_norm(r)
             if size <= max(self._theta * lam * metric.norm(h), floor) or not np.isfinite(size):
                 return used, None
-            if self._spend is not None and (better := self._spend(used)) is not None:
+            if self._spend is not None and (better := self._spend(lam)) is not None:
                 return used, better
             z = apply(r)
             rz, previous = float(r @ z), rz

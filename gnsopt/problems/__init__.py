@@ -1,10 +1,11 @@
 """The papers' objectives, one file each."""
 
 from gnsopt.problems.chebyshev import ChebyshevChain
+from gnsopt.problems.composite import Composite, PseudoHuber, Separable, SmoothMax, Softplus, Squared
 from gnsopt.problems.linear import LinearModel
 from gnsopt.problems.logistic import Logistic
 from gnsopt.problems.logsumexp import LogSumExp
-from gnsopt.problems.nonlinear_equations import NonlinearEquations
+from gnsopt.problems.nonlinear_equations import NonlinearEquations, NormPower
 from gnsopt.problems.poisson import PoissonRegression
 from gnsopt.problems.polytope import PolytopeFeasibility
 from gnsopt.problems.residual_power import ResidualPower
@@ -15,16 +16,23 @@ from gnsopt.problems.worst_case import WorstCaseChain
 
 __all__ = [
     "ChebyshevChain",
+    "Composite",
     "LinearModel",
     "LogSumExp",
     "Logistic",
     "NonlinearEquations",
+    "NormPower",
     "PoissonRegression",
     "PolytopeFeasibility",
+    "PseudoHuber",
     "ResidualPower",
     "Rosenbrock",
     "RosenbrockEquations",
+    "Separable",
+    "SmoothMax",
     "Softmax",
+    "Softplus",
+    "Squared",
     "SquaredLoss",
     "WorstCaseChain",
 ]

@@ -38,7 +38,9 @@ def test_model_passes(name, model):
 
 
 @pytest.mark.parametrize("solver", DIRECT)
-@pytest.mark.parametrize("name", ["logistic", "softmax-wide", "logsumexp", "rosenbrock", "rosenbrock-differences"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "softmax-wide", "logsumexp", "composite", "rosenbrock", "rosenbrock-differences"]
+)
 def test_direct_solver_passes(name, solver):
     check_curvature(curvature.exact.using(solver), point(name))
 

@@ -7,10 +7,11 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
 
 from gnsopt.linalg import design as design_module
+from gnsopt.linalg import precond
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Dense, Gram, Operator, RankOneUpdate, ShermanMorrison, as_form
 from gnsopt.linalg.metric import as_metric
-from gnsopt.linalg.precond import ClassBlocks, Frozen, Jacobi
+from gnsopt.linalg.precond import ActiveRows, ClassBlocks, Frozen, Jacobi
 from gnsopt.linalg.rows import OuterRows, SoftmaxRows, WeightRows
 from gnsopt.linalg.shifted import DenseShifted
 from gnsopt.linalg.structured import Diagonal, Zero
@@ -178,26 +179,38 @@ def test_sherman_morrison_refuses_what_is_indefinite():
     )
 
 
+def without_common_part(blocks, delta, k):
+    """``Pi blocks^{-1} Pi + (I - Pi) / delta``, Pi the projection onto vectors that sum to zero over the classes."""
+    Pi = np.kron(np.eye(len(blocks) // k), np.eye(k) - np.ones((k, k)) / k)
+    return Pi @ np.linalg.inv(blocks) @ Pi + (np.eye(len(blocks)) - Pi) / delta[:, None]
+
+
 def preconditioners():
-    """Every preconditioner, with the matrix that it inverts at lam = 0."""
+    """Every preconditioner, with its inverse for a shift and the dense metric."""
     form, H = gram("softmax", 3, intercept=True)
     n, k = form.n, form.k
     blocks = np.zeros((n, n))
     for c in range(k):
         blocks[c::k, c::k] = H[c::k, c::k]
+
+    def by_class(shift):
+        return without_common_part(blocks + shift, form.ridge + shift.diagonal(), k)
+
     return {
-        "jacobi": (Jacobi(form), np.diag(H.diagonal())),
-        "class blocks": (ClassBlocks(form), blocks),
-        "frozen": (Frozen(form.lower()), H),
+        "jacobi": (Jacobi(form), lambda shift: np.linalg.inv(np.diag(H.diagonal()) + shift)),
+        "class blocks": (ClassBlocks(form), by_class),
+        "active rows": (ActiveRows(form), by_class),
+        "frozen": (Frozen(form.lower()), lambda shift: np.linalg.inv(H + shift)),
     }
 
 
 @pytest.mark.parametrize("metric", ["identity", "scalar", "diagonal", "dense"])
 @pytest.mark.parametrize("lam", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("name", preconditioners())
-def test_preconditioners_are_symmetric_positive_definite_and_what_they_say(name, lam, metric):
-    preconditioner, M = preconditioners()[name]
-    n = len(M)
+def test_preconditioners_are_symmetric_positive_definite_and_what_they_say(name, lam, metric, monkeypatch):
+    monkeypatch.setattr(precond, "ACTIVE", 0.0)
+    preconditioner, inverse = preconditioners()[name]
+    n = gram("softmax", 3, intercept=True)[0].n
     rng = np.random.default_rng(0)
     d = np.repeat(rng.uniform(0.5, 2, n // 3), 3)
     S = rng.standard_normal((n, 2 * n))
@@ -211,9 +224,44 @@ def test_preconditioners_are_symmetric_positive_definite_and_what_they_say(name,
     np.testing.assert_array_equal(r, kept)
     np.testing.assert_allclose(P, P.T, rtol=1e-8, atol=1e-11 * np.abs(P).max())
     assert np.linalg.eigvalsh((P + P.T) / 2).min() > 0
-    dense = np.column_stack([B.apply(e) for e in np.eye(n)])
     if name == "frozen" or metric != "dense":
-        np.testing.assert_allclose(P @ (M + lam * dense), np.eye(n), atol=1e-7)
+        expected = inverse(lam * np.column_stack([B.apply(e) for e in np.eye(n)]))
+        np.testing.assert_allclose(P, expected, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("maker", [ClassBlocks, ActiveRows])
+def test_softmax_hessian_is_at_most_twice_its_class_blocks(maker, monkeypatch):
+    """``H + lam B <= 2 M`` (diagonal dominance of the blocks), and equality of both on the common part."""
+    monkeypatch.setattr(precond, "ACTIVE", 0.0)
+    form, H = gram("softmax", 4)
+    lam = 1e-4
+    apply = maker(form).at(lam, as_metric(None, form.n))
+    P = np.column_stack([apply(e) for e in np.eye(form.n)])
+    eigenvalues = np.linalg.eigvals(P @ (H + lam * np.eye(form.n))).real
+    assert eigenvalues.max() <= 2 + 1e-9
+    common = np.kron(np.random.default_rng(0).standard_normal(form.n // 4), np.ones(4))
+    np.testing.assert_allclose(P @ (H @ common + lam * common), common, atol=1e-8)
+
+
+def test_rows_that_matter_less_than_the_shift_are_left_out():
+    """A row is active where ``D_cc |a|^2 > ACTIVE * delta``; a large shift leaves none, and the price follows."""
+    form, _ = gram("softmax", 3)
+    flat = as_metric(None, form.n)
+    r = np.random.default_rng(0).standard_normal(form.n)
+    np.testing.assert_allclose(ActiveRows(form).at(1e6, flat)(r), r / (1e6 + form.ridge), rtol=1e-12)
+    assert ActiveRows.price(form, 1e6, flat) == form.product_price < ActiveRows.price(form, 1e-6, flat)
+
+
+def test_factors_follow_the_newest_matrix_only_when_the_shift_moves(monkeypatch):
+    monkeypatch.setattr(precond, "ACTIVE", 0.0)
+    form, _ = gram("softmax", 3)
+    other = Gram(form.design, SoftmaxRows(form.rows.P[::-1].copy(), form.rows.w), form.ridge)
+    flat, r = as_metric(None, form.n), np.arange(1.0, form.n + 1)
+    held = ActiveRows(form)
+    first = held.at(1.0, flat)(r)
+    held.update(other)
+    np.testing.assert_array_equal(held.at(2.0, flat)(r), first)
+    np.testing.assert_array_equal(held.at(10.0, flat)(r), ActiveRows(other).at(10.0, flat)(r))
 
 
 def test_preconditioners_survive_singular_and_indefinite_matrices():
@@ -226,9 +274,11 @@ def test_preconditioners_survive_singular_and_indefinite_matrices():
     for preconditioner in (
         Jacobi(form),
         ClassBlocks(form),
+        ActiveRows(form),
         Frozen(form.lower()),
         Jacobi(nothing),
         ClassBlocks(nothing),
+        ActiveRows(nothing),
         Frozen(nothing.lower()),
         Jacobi(Diagonal(np.linspace(-1, 1, 15))),
         Frozen(np.asfortranarray(np.diag(np.linspace(-0.1, 1, 15)))),
@@ -244,6 +294,7 @@ def test_preconditioners_survive_singular_and_indefinite_matrices():
 def test_block_diagonal_structure_of_the_class_blocks():
     """Entries of different classes never mix."""
     form, _ = gram("softmax", 3)
+    form.rows.sums_to_zero = False  # without the projection onto zero sums
     apply = ClassBlocks(form).at(0.5, as_metric(None, form.n))
     P = np.column_stack([apply(e) for e in np.eye(form.n)])
     order = np.argsort(np.arange(form.n) % 3, kind="stable")

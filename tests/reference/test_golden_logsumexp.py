@@ -100,6 +100,42 @@ FAST_GRADIENT = [
     30.969980857553946,
 ]
 
+# the same two methods in the identity metric
+GRADIENT_IDENTITY = [
+    68.38058890376917,
+    60.95080580497957,
+    58.955461982848604,
+    55.90366709891847,
+    53.72869791091259,
+    51.17970313644505,
+    47.88022513999134,
+    45.70365388884667,
+    43.22989645308092,
+    41.75678224880409,
+    39.616350785792626,
+    36.931551579071375,
+    35.44926923142789,
+    33.47707079053214,
+    31.17225056735846,
+]
+FAST_GRADIENT_IDENTITY = [
+    68.38058890376917,
+    60.95080580497957,
+    58.95546198284861,
+    55.3128589696522,
+    52.54767383133039,
+    50.204727532684736,
+    46.90983113058504,
+    44.10176634643588,
+    40.081785400926016,
+    37.87725803922116,
+    35.08865506138793,
+    31.874937984117214,
+    30.056411343143534,
+    27.79256759907212,
+    26.443701290255408,
+]
+
 # gamma at the start of the iterations 1..25
 GAMMA_EXACT = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 256, 512, 256, *[128] * 4, *[64] * 8]
 GAMMA_WEIGHTED_GAUSS_NEWTON = [1, 2, 4, *[8] * 5, *[16] * 9, *[32] * 8]
@@ -171,3 +207,27 @@ def test_fast_gradient_method(experiment):
     res = run(experiment, FastGradientMethod(metric=experiment.B))
     assert (res.nit, res.njev, res.nsolve, res.nhev) == (105, 306, 0, 0)
     np.testing.assert_allclose(res.trace["fun"][:15], FAST_GRADIENT, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("method", "f", "gap", "gradients"),
+    [
+        # gradients until f - f* <= a bound
+        pytest.param(GradientMethod, GRADIENT_IDENTITY, 0.0021866376467869486, {1e-2: 446}, id="gradient"),
+        pytest.param(
+            FastGradientMethod,
+            FAST_GRADIENT_IDENTITY,
+            2.6515656106340657e-06,
+            {1e-2: 309, 1e-4: 1009},
+            id="fast-gradient",
+        ),
+    ],
+)
+def test_gradient_methods_in_the_identity_metric(experiment, method, f, gap, gradients):
+    """1000 iterations with B = I; no condition number enters, so that the last f too agrees to rounding (1e-15)."""
+    res = method(metric=None).minimize(experiment.problem, experiment.x0, gtol=0, maxiter=1000)
+    assert res.nit == 1000
+    np.testing.assert_allclose(res.trace["fun"][:15], f, rtol=1e-13)
+    assert res.fun - F_STAR == pytest.approx(gap, abs=1e-13)
+    for bound, count in gradients.items():
+        assert res.trace["njev"][np.argmax(res.trace["fun"] - F_STAR <= bound)] == count
