@@ -68,11 +68,13 @@ class Point:
         Shared by all points of a run.
     metric : Metric, optional
         ``B`` of the norms; the identity by default.
+    enough : float, default=0.0
+        Largest gradient entry at which the run stops: inexact solves need not do better. Zero where that is unknown.
     trial : bool, default=False
         Whether a failed evaluation means "reject" rather than "raise".
     """
 
-    __slots__ = ("_dual_norm", "_f", "_form", "_g", "_z", "counts", "metric", "objective", "trial", "x")
+    __slots__ = ("_dual_norm", "_f", "_form", "_g", "_z", "counts", "enough", "metric", "objective", "trial", "x")
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Point:
         x: Array,
         counts: Counts | None = None,
         metric: Metric | None = None,
+        enough: float = 0.0,
         *,
         trial: bool = False,
     ) -> None:
@@ -87,6 +90,7 @@ class Point:
         self.x = x
         self.counts = Counts() if counts is None else counts
         self.metric: Metric = DiagonalMetric() if metric is None else metric
+        self.enough = enough
         self.trial = trial
         self._z: Any = self  # not yet prepared
         self._f: float | None = None
@@ -96,7 +100,7 @@ class Point:
 
     def at(self, x: Array) -> Point:
         """Return the trial point `x` of the same run."""
-        return Point(self.objective, x, self.counts, self.metric, trial=True)
+        return Point(self.objective, x, self.counts, self.metric, self.enough, trial=True)
 
     @property
     def z(self) -> Any:
@@ -137,6 +141,11 @@ class Point:
         if self._dual_norm is None:
             self._dual_norm = self.metric.dual_norm(self.g)
         return self._dual_norm
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether no entry of the gradient exceeds `enough`: the run ends here."""
+        return bool(np.abs(self.g).max(initial=0.0) <= self.enough)
 
     @property
     def finite(self) -> bool:

@@ -118,7 +118,8 @@ class Solver:
         B = problem.metric() if isinstance(metric, str) and metric == "auto" else as_metric(metric, problem.n)
         if B.n not in (None, problem.n):
             raise ValueError(f"metric is of order {B.n}; the problem has {problem.n} variables")
-        point = Point(problem, start, Counts(), B)
+        enough = {"inf": gtol, "2": gtol / np.sqrt(problem.n)}.get(norm, 0.0)
+        point = Point(problem, start, Counts(), B, enough)
         return drive(
             self.iterates,
             point,

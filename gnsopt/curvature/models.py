@@ -11,7 +11,7 @@ from scipy.optimize import BFGS, SR1
 
 from gnsopt.curvature.base import Build, Curvature, start
 from gnsopt.curvature.secant import STRATEGY, Secant
-from gnsopt.curvature.selection import METHODS, Engine
+from gnsopt.curvature.selection import AUTO, DIRECT, METHODS, Engine
 from gnsopt.curvature.spectral import Projected, TopK
 from gnsopt.curvature.subsampled import Subsampled
 from gnsopt.exceptions import MissingRequirement
@@ -69,7 +69,8 @@ class FromProblem:
             objective.require("hess", "its diagonal")
         if kind not in ("zero", "diagonal") and not (kind == "hess" and objective.offers("hessp")):
             objective.require(kind, f"curvature {kind!r}")
-        engine = Engine(self.solver, self.theta, self.floor, self.max_products)
+        direct = AUTO if self.kind == "auto" else DIRECT
+        engine = Engine(self.solver, self.theta, self.floor, self.max_products, direct)
 
         def build(x: Point) -> Curvature:
             form = _form(x, kind)

@@ -1,8 +1,9 @@
 """Which shifted solve: chosen from counted work with fixed prices, never by the clock.
 
-Direct solves are taken where they cost no more than `DIRECT` products. Elsewhere a run starts with cheap
-preconditioned products and buys the next dearer help (class blocks, the dense Hessian as a preconditioner, the
-row-space dual) once the products spent since the last purchase have cost as much: rent or buy, within twice the best.
+Direct solves are taken where they cost no more than a few products (`AUTO`, or `DIRECT` for a matrix asked for by
+name). Elsewhere a run starts with cheap preconditioned products and buys the next dearer help (class blocks or active
+rows, the dense Hessian as a preconditioner) once the products spent since the last purchase have cost as much: rent or
+buy, within twice the best.
 A preconditioner stays frozen at the point where it was bought until its price has been spent again.
 """
 
@@ -18,11 +19,13 @@ from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Dense, Form, Gram, RankOneUpdate, Shifted
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.precond import ActiveRows, ClassBlocks, Frozen, Jacobi, Preconditioner
-from gnsopt.linalg.shifted import DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
+from gnsopt.linalg.shifted import Accuracy, DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
 from gnsopt.point import Point
 
 METHODS = ("auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg")
-DIRECT = 30.0  # a solve by CG typically takes 10 to 30 products: up to this price the direct one is taken
+DIRECT = 30.0  # products up to whose price a named matrix is factorised: who names it wants its steps, not inexact ones
+AUTO = 6.0  # the same where only speed counts: a preconditioned solve typically takes 2 to 6 products (measured)
+ENOUGH = 0.25  # share of the gradient at which the run stops that a residual may take up (chosen)
 MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
 
@@ -40,10 +43,13 @@ class Engine:
         Relative residual below which an inexact solve is accurate enough for any outer step.
     max_products : int
         Products per inexact solve at the most.
+    direct : float, default=30.0
+        A direct solve is taken where it costs no more than so many products.
     """
 
-    def __init__(self, method: str, theta: float, floor: float, max_products: int) -> None:
+    def __init__(self, method: str, theta: float, floor: float, max_products: int, direct: float = DIRECT) -> None:
         self.method, self.theta, self.floor, self.max_products = method, theta, floor, max_products
+        self.direct = direct
         self._level = 0  # the dearest help bought so far: index into the offers of `_prices`
         self._spent = 0.0  # counted work of products since the last purchase
         self._preconditioner: Preconditioner | None = None
@@ -75,13 +81,13 @@ class Engine:
     def _choose(self, form: Form, x: Point) -> str:
         product = form.product_price + VECTOR_WORK * form.n
         row_space = _row_space_price(form, x)
-        if row_space <= DIRECT * product:
+        if row_space <= self.direct * product:
             return "row-space"
         if (
             isinstance(form, Dense)
             or x.metric.diagonal is None
             or form.n <= 32
-            or _dense_price(form) <= DIRECT * product
+            or _dense_price(form) <= self.direct * product
         ):
             return "cholesky"
         return "cg"
@@ -94,6 +100,7 @@ class Engine:
         if self._level == 0:
             self._preconditioner, self._fresh = Jacobi(form), True
             x.counts.nhessp += 1  # the diagonal is a pass over the data
+        assert self._preconditioner is not None
         self._preconditioner.update(gram)
 
         def matvec(v: Array) -> Array:
@@ -110,8 +117,8 @@ class Engine:
             self._preconditioner = offers[level - 1][1]()
             return self._preconditioner
 
-        assert self._preconditioner is not None
-        return KrylovShifted(matvec, x.metric, self._preconditioner, self.theta, self.floor, self.max_products, spend)
+        rule = Accuracy(self.theta, self.floor, ENOUGH * x.enough, self.max_products)
+        return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend)
 
 
 DESCRIPTIONS = {

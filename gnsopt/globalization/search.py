@@ -41,7 +41,7 @@ def progress_ratio(x: Point, y: Point, lam: float) -> float:
     Returns
     -------
     float
-        The ratio; inf when the gradient vanishes at `y`.
+        The ratio; inf when the gradient at `y` is zero, or small enough for the run to end there.
     """
     dec = decrease(x, y)
     if not dec > 0 or not np.isfinite(dec):
@@ -49,7 +49,7 @@ def progress_ratio(x: Point, y: Point, lam: float) -> float:
     G = y.dual_norm
     if not np.isfinite(G):
         return -np.inf
-    return 8 * (lam / G) * (dec / G) if G > 0 else np.inf
+    return np.inf if y.vanishes else 8 * (lam / G) * (dec / G)
 
 
 def gradient_ratio(x: Point, y: Point, lam: float) -> float:
@@ -65,14 +65,14 @@ def gradient_ratio(x: Point, y: Point, lam: float) -> float:
     Returns
     -------
     float
-        The ratio; inf when the gradient vanishes at `y`.
+        The ratio; inf when the gradient at `y` is zero, or small enough for the run to end there.
     """
     if not np.isfinite(y.f):
         return -np.inf
     G = y.dual_norm
     if not np.isfinite(G):
         return -np.inf
-    return 4 * lam * float(y.g @ (x.x - y.x)) / G / G if G > 0 else np.inf
+    return np.inf if y.vanishes else 4 * lam * float(y.g @ (x.x - y.x)) / G / G
 
 
 def cubic_ratio(x: Point, y: Point, lam: float) -> float:
@@ -96,7 +96,7 @@ def cubic_ratio(x: Point, y: Point, lam: float) -> float:
     G = y.dual_norm
     if not np.isfinite(G):
         return -np.inf
-    return min(1.5 * dec / (lam * r * r), 2 * lam * r / G if G > 0 else np.inf)
+    return min(1.5 * dec / (lam * r * r), np.inf if y.vanishes else 2 * lam * r / G)
 
 
 def no_test(x: Point, y: Point, lam: float) -> float:

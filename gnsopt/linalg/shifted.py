@@ -12,6 +12,7 @@ structured forms   bring their own, see `gnsopt.linalg.structured`
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh, lapack
@@ -243,13 +244,33 @@ class RowSpaceShifted(Shifted):
         return x.reshape(-1)
 
 
-class KrylovShifted(Shifted):
-    r"""Preconditioned conjugate gradients from zero, stopped once ``|r|_* <= max(theta lam |h|, floor |b|_*)``.
+@dataclass(frozen=True)
+class Accuracy:
+    r"""When a residual r of ``(H + lam B) h = b`` is small enough: any of the three bounds.
 
-    The first bound keeps the progress inequality of the method with its constant [gns 5.2, item 7]: CG from zero gives
-    ``<r, h> = 0`` (until a preconditioner is bought in the middle of a solve). The second one is a safeguard against
-    bounds that rounding cannot meet. Non-positive curvature raises
-    `NotPositiveDefinite`. `spend` is told of each product and may answer with a better preconditioner.
+    Parameters
+    ----------
+    theta : float
+        ``|r|_* <= theta lam |h|``: keeps the progress inequality of the method with its constant [gns 5.2, item 7].
+    floor : float
+        ``|r|_* <= floor |b|_*``: a safeguard against bounds that rounding cannot meet.
+    enough : float
+        ``max_j |r_j| <= enough``: the step ends the run, for the gradient behind it is r to first order.
+    max_products : int
+        Limit of products per solve; the best iterate is returned there, and the outer test judges it.
+    """
+
+    theta: float
+    floor: float = 0.0
+    enough: float = 0.0
+    max_products: int = 20_000
+
+
+class KrylovShifted(Shifted):
+    r"""Preconditioned conjugate gradients from zero, stopped once an `Accuracy` is reached.
+
+    CG from zero gives ``<r, h> = 0`` (until a preconditioner is bought in the middle of a solve). Non-positive
+    curvature raises `NotPositiveDefinite`. `spend` is told of each product and may answer with a better preconditioner.
 
     Parameters
     ----------
@@ -259,10 +280,8 @@ class KrylovShifted(Shifted):
         ``B``.
     preconditioner : Preconditioner
         Approximation of ``H``.
-    theta, floor : float
-        The bounds above.
-    max_products : int
-        Limit of products per solve; the best iterate is returned there, and the outer test judges it.
+    accuracy : Accuracy
+        When to stop.
     spend : callable, optional
         ``spend(lam) -> Preconditioner | None``, called after each product.
     """
@@ -272,19 +291,17 @@ class KrylovShifted(Shifted):
         matvec: Callable[[Array], Array],
         metric: Metric,
         preconditioner: Preconditioner,
-        theta: float,
-        floor: float,
-        max_products: int,
+        accuracy: Accuracy,
         spend: Callable[[float], Preconditioner | None] | None = None,
     ) -> None:
         self._matvec, self._metric, self._preconditioner = matvec, metric, preconditioner
-        self._theta, self._floor, self._max, self._spend = theta, floor, max_products, spend
+        self._accuracy, self._spend = accuracy, spend
 
     def solve(self, lam: float, b: Array) -> Array:
         """Run PCG; on a new preconditioner restart from the iterate reached."""
         h = np.zeros_like(b)
         r = b.copy()
-        floor = self._floor * self._metric.dual_norm(b)
+        floor = self._accuracy.floor * self._metric.dual_norm(b)
         used = 0
         while True:
             apply = self._preconditioner.at(lam, self._metric)
@@ -297,11 +314,11 @@ class KrylovShifted(Shifted):
         self, lam: float, h: Array, r: Array, apply: Apply, floor: float, used: int
     ) -> tuple[int, Preconditioner | None]:
         """Improve `h` and `r` in place; return the products used and a better preconditioner, if one was bought."""
-        metric = self._metric
+        metric, rule = self._metric, self._accuracy
         z = apply(r)
         p = z.copy()
         rz = float(r @ z)
-        while rz > 0 and used < self._max:
+        while rz > 0 and used < rule.max_products:
             q = self._matvec(p) + lam * metric.apply(p)
             used += 1
             curvature = float(p @ q)
@@ -313,7 +330,9 @@ class KrylovShifted(Shifted):
             h += alpha * p
             r -= alpha * q
             size = metric.dual_norm(r)
-            if size <= max(self._theta * lam * metric.norm(h), floor) or not np.isfinite(size):
+            if size <= max(rule.theta * lam * metric.norm(h), floor) or not np.isfinite(size):
+                return used, None
+            if max(r.max(), -r.min()) <= rule.enough:
                 return used, None
             if self._spend is not None and (better := self._spend(lam)) is not None:
                 return used, better

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 
-from gnsopt import Logistic, LogSumExp, Point, Softmax
+from gnsopt import GradNormSmooth, Logistic, LogSumExp, Point, Softmax, SquaredLoss
 from gnsopt.curvature import exact, fisher, gauss_newton, start
 from gnsopt.datasets import make_logistic, make_softmax
 from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.linalg.metric import as_metric
 from gnsopt.linalg.precond import Preconditioner
-from gnsopt.linalg.shifted import DenseShifted, KrylovShifted, SpectralShifted
+from gnsopt.linalg.shifted import Accuracy, DenseShifted, KrylovShifted, SpectralShifted
 from gnsopt.linalg.structured import Diagonal
 
 SHIFTS = [1e-6, 1e-2, 1.0, 1e2, 1e6]
@@ -218,14 +218,14 @@ def test_conjugate_gradients_obey_their_residual_rule(kind, lam, theta):
     given, B = metric_of(kind, n, rng)
     metric = as_metric(given, n)
     used = []
-    solver = KrylovShifted(lambda v: used.append(1) or H @ v, metric, By(np.diag(np.diag(H))), theta, 0.0, 1000)
+    solver = KrylovShifted(lambda v: used.append(1) or H @ v, metric, By(np.diag(np.diag(H))), Accuracy(theta))
     h = solver.solve(lam, b)
     r = b - (H + lam * B) @ h
     assert metric.dual_norm(r) <= theta * lam * metric.norm(h) * (1 + 1e-6)
     assert abs(r @ h) <= 1e-8 * np.linalg.norm(b) * np.linalg.norm(h)
     assert metric.norm(h) <= metric.dual_norm(b) / lam
     # one product fewer would not have done
-    less = KrylovShifted(lambda v: H @ v, metric, By(np.diag(np.diag(H))), theta, 0.0, len(used) - 1)
+    less = KrylovShifted(lambda v: H @ v, metric, By(np.diag(np.diag(H))), Accuracy(theta, max_products=len(used) - 1))
     if len(used) > 1:
         h = less.solve(lam, b)
         assert metric.dual_norm(b - (H + lam * B) @ h) > theta * lam * metric.norm(h) * (1 - 1e-6)
@@ -236,7 +236,7 @@ def test_conjugate_gradients_reach_the_dense_solve(kind):
     rng = np.random.default_rng(0)
     H, b = symmetric(30, rng, 1.0), rng.standard_normal(30)
     given, B = metric_of(kind, 30, rng)
-    solver = KrylovShifted(lambda v: H @ v, as_metric(given, 30), By(np.eye(30)), 1e-12, 0.0, 1000)
+    solver = KrylovShifted(lambda v: H @ v, as_metric(given, 30), By(np.eye(30)), Accuracy(1e-12))
     for lam in (0.1, 10.0):
         np.testing.assert_allclose(solver.solve(lam, b), np.linalg.solve(H + lam * B, b), rtol=0, atol=1e-9)
 
@@ -246,14 +246,14 @@ def test_the_floor_of_conjugate_gradients():
     rng = np.random.default_rng(0)
     H, b = symmetric(30, rng, 0.5), rng.standard_normal(30)
     metric = as_metric(2.0, 30)
-    h = KrylovShifted(lambda v: H @ v, metric, By(np.eye(30)), 0.25, 1e-2, 1000).solve(1e-9, b)
+    h = KrylovShifted(lambda v: H @ v, metric, By(np.eye(30)), Accuracy(0.25, floor=1e-2)).solve(1e-9, b)
     assert 1e-3 < metric.dual_norm(b - H @ h) / metric.dual_norm(b) <= 1e-2 * (1 + 1e-6)
 
 
 def test_negative_curvature_is_refused():
     rng = np.random.default_rng(0)
     H, b = symmetric(30, rng, -2.0), rng.standard_normal(30)
-    solver = KrylovShifted(lambda v: H @ v, as_metric(None, 30), By(np.eye(30)), 1e-6, 0.0, 1000)
+    solver = KrylovShifted(lambda v: H @ v, as_metric(None, 30), By(np.eye(30)), Accuracy(1e-6))
     with pytest.raises(NotPositiveDefinite):
         solver.solve(0.5, b)
     np.testing.assert_allclose(solver.solve(3.0, b), np.linalg.solve(H + 3 * np.eye(30), b), atol=1e-5)
@@ -269,9 +269,38 @@ def test_a_better_preconditioner_takes_over():
         asked.append(lam)
         return By(H + lam * np.eye(60)) if len(asked) == 5 else None
 
-    solver = KrylovShifted(lambda v: H @ v, as_metric(None, 60), By(np.eye(60)), 1e-8, 0.0, 1000, spend)
+    solver = KrylovShifted(lambda v: H @ v, as_metric(None, 60), By(np.eye(60)), Accuracy(1e-8), spend)
     np.testing.assert_allclose(solver.solve(0.1, b), np.linalg.solve(H + 0.1 * np.eye(60), b), atol=1e-7)
     assert asked == 5 * [0.1]
+
+
+def test_a_residual_that_ends_the_run_is_enough():
+    """``max |r| <= enough`` ends a solve whose other bounds ask for far more."""
+    rng = np.random.default_rng(0)
+    H, b = symmetric(60, rng, 0.01), rng.standard_normal(60)
+    products = {}
+    for enough in (0.0, 1e-3):
+        used = []
+        solver = KrylovShifted(
+            lambda v, used=used: used.append(1) or H @ v,
+            as_metric(None, 60),
+            By(np.eye(60)),
+            Accuracy(1e-9, 0.0, enough),
+        )
+        r = b - (H + 0.1 * np.eye(60)) @ solver.solve(0.1, b)
+        products[enough] = len(used)
+        assert np.abs(r).max() <= max(enough, 1e-6)
+    assert products[1e-3] < 0.7 * products[0.0]
+
+
+@pytest.mark.parametrize("gtol", [1e-4, 1e-8])
+def test_the_last_step_of_a_run_is_solved_no_better_than_it_must_be(gtol):
+    """Near the minimiser of a quadratic the residual is the next gradient: it lands just below gtol, not far below."""
+    rng = np.random.default_rng(1)
+    problem = SquaredLoss(rng.standard_normal((400, 60)), rng.standard_normal(400), l2=1e-3)
+    res = GradNormSmooth(exact.using("cg"), gamma0=1e6).minimize(problem, gtol=gtol)
+    assert res.success
+    assert 1e-3 * gtol < np.abs(res.jac).max() <= gtol
 
 
 @pytest.mark.parametrize("name", linear_models())
