@@ -101,7 +101,6 @@ class Engine:
             self._preconditioner, self._fresh = Jacobi(form), True
             x.counts.nhessp += 1  # the diagonal is a pass over the data
         assert self._preconditioner is not None
-        self._preconditioner.update(gram)
 
         def matvec(v: Array) -> Array:
             x.counts.nhessp += 1

@@ -155,9 +155,11 @@ class Design:
             return OUTER_ENTRY * self.nnz * (self.nnz / max(self.n_samples, 1) + 1) / 2
         return float(self.n_samples) * self.n_features**2
 
-    @property
+    @cached_property
     def row_gram_price(self) -> float:
-        """Counted work of ``X X'``."""
+        """Counted work of ``X X'``: a column of c stored entries meets c^2 pairs of rows."""
         if self.sparse:
-            return OUTER_ENTRY * self.nnz * (self.nnz / max(self.n_features, 1))
+            return OUTER_ENTRY * float(
+                (np.bincount(self.X.indices, minlength=self.n_features).astype(float) ** 2).sum()
+            )
         return 2.0 * self.n_features * self.n_samples**2

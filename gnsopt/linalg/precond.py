@@ -15,6 +15,7 @@ from gnsopt.linalg.metric import Metric
 Apply = Callable[[Array], Array]
 
 ACTIVE = 1.0  # a row below this adds at the most as much as the shift does (chosen)
+ENTRY = 300.0  # counted work of one entry of a kernel: stored, copied, scaled, used (measured)
 MEMORY = 1.5e9  # bytes that the factors of the active rows may take
 NEAR = 4.0  # a shift that is off by this factor costs CG at the most a few more products (chosen)
 
@@ -25,9 +26,6 @@ class Preconditioner(ABC):
     @abstractmethod
     def at(self, lam: float, metric: Metric) -> Apply:
         """Return ``r -> M^{-1} r`` for ``M ~ H + lam B``."""
-
-    def update(self, form: Form) -> None:  # noqa: B027 (nothing to do is the rule, not an omission)
-        """Take note of the matrix at a new point, for the next factorisation; kept frozen unless overridden."""
 
 
 class Jacobi(Preconditioner):
@@ -155,18 +153,25 @@ class ActiveRows(ByClass):
         The Hessian.
     """
 
-    def update(self, form: Form) -> None:
-        """Let the next factor be one of `form`: nothing but factors is kept from the point before."""
-        self._form = form if isinstance(form, Gram) else self._form
+    def at(self, lam: float, metric: Metric) -> Apply:
+        """Return the solve at the first shift asked for: another factor costs as much as a new purchase.
+
+        For a smaller shift the condition is worse by the ratio of the shifts at the most.
+        """
+        if self._apply is None:
+            self._apply = self.factor(lam, metric)
+        return self._apply
 
     @staticmethod
     def price(form: Gram, lam: float, metric: Metric) -> float:
-        """Counted work of the rows' kernels and factors, and of the pass that finds them."""
+        """Counted work of the pass that finds the rows, of their kernels and factors; infinite where there are none."""
         order = np.minimum(
             np.count_nonzero(_activity(form, _shifts(form, lam, metric)) > ACTIVE, axis=0), _limit(form.k)
         )
         kernels = form.design.row_gram_price * (order / form.design.n_samples) ** 2
-        return form.product_price + float((kernels + order.astype(float) ** 3 / 3).sum())
+        if not order.any():
+            return np.inf
+        return form.product_price + float((kernels + ENTRY * order**2.0 + order**3.0 / 3).sum())
 
     def blocks(self, form: Gram, delta: Array) -> Apply:
         """Factor ``I + S^{1/2} A Delta^{-1} A' S^{1/2}`` of each class's active rows."""
