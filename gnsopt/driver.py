@@ -162,18 +162,19 @@ def drive(
         steps = iter(iterates(x))
         while True:
             clock.pause()
-            row = _row(x, nit, norm, clock.seconds) | scalars
+            f, gnorm = x.f, gradient_norm(x, norm)
+            row = {"nit": nit, "fun": f, "gnorm": gnorm, "time": clock.seconds, **_counts(x), **scalars}
             trace.append(row, x.x)
             if disp:
                 print_row(row, header=nit == 0)
-            idle = 0 if x.f < lowest or row["gnorm"] < least else idle + 1
-            lowest, least = (min(lowest, x.f), min(least, row["gnorm"])) if x.finite else (lowest, least)
+            idle = 0 if f < lowest or gnorm < least else idle + 1
+            lowest, least = (min(lowest, f), min(least, gnorm)) if x.finite else (lowest, least)
             best = x if nit == 0 or _better(x, best, lowest, norm) else best
             if nit and notify is not None and status is None:
                 status = notify(x)
             if status is None:
                 status = stop(Progress(x, nit, clock.seconds))
-            rise = x.f - lowest
+            rise = f - lowest
             if monotone and status is None and (idle >= IDLE or rise > 10 * ROUNDING * abs(lowest)):
                 status = Status.STEP_FAILURE if rise > RISE * abs(lowest) else Status.PRECISION_LIMIT
             if not monotone and status is None and idle >= IDLE and rise <= RISE * abs(lowest):
@@ -198,10 +199,6 @@ def drive(
     if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
         status = Status.AT_INFINITY
     return _result(best, nit, status, trace)
-
-
-def _row(x: Point, nit: int, norm: Any, seconds: float) -> dict[str, float]:
-    return {"nit": nit, "fun": x.f, "gnorm": gradient_norm(x, norm), "time": seconds} | _counts(x)
 
 
 def _counts(x: Point) -> dict[str, int]:

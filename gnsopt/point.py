@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,13 @@ class Counts:
 
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name."""
-        return {name: getattr(self, name) for name in COUNTS}
+        return {
+            "nfev": self.nfev,
+            "njev": self.njev,
+            "nhev": self.nhev,
+            "nhessp": self.nhessp,
+            "nsolve": self.nsolve,
+        }
 
 
 COUNTS = ("nfev", "njev", "nhev", "nhessp", "nsolve")
@@ -54,7 +61,7 @@ COUNTS = ("nfev", "njev", "nhev", "nhessp", "nsolve")
 class Point:
     """An objective at one x.
 
-    ``x.f``, ``x.g``, ``x.dual_norm`` and ``x.hess()`` are computed at the first use and kept; moving is the
+    ``x.f``, ``x.g``, their norms, ``x.finite`` and ``x.hess()`` are computed at the first use and kept; moving is the
     assignment ``x = x.at(...)``. A trial point whose evaluation fails has ``f = nan``, so that it is rejected; at the
     first point of a run the user's exception is raised as it is.
 
@@ -74,7 +81,21 @@ class Point:
         Whether a failed evaluation means "reject" rather than "raise".
     """
 
-    __slots__ = ("_dual_norm", "_f", "_form", "_g", "_z", "counts", "enough", "metric", "objective", "trial", "x")
+    __slots__ = (
+        "_dual_norm",
+        "_f",
+        "_finite",
+        "_form",
+        "_g",
+        "_max_norm",
+        "_z",
+        "counts",
+        "enough",
+        "metric",
+        "objective",
+        "trial",
+        "x",
+    )
 
     def __init__(
         self,
@@ -96,6 +117,8 @@ class Point:
         self._f: float | None = None
         self._g: Array | None = None
         self._dual_norm: float | None = None
+        self._max_norm: float | None = None
+        self._finite: bool | None = None
         self._form: dict[str, Form] = {}
 
     def at(self, x: Array) -> Point:
@@ -145,12 +168,21 @@ class Point:
     @property
     def vanishes(self) -> bool:
         """Whether no entry of the gradient exceeds `enough`: the run ends here."""
-        return bool(np.abs(self.g).max(initial=0.0) <= self.enough)
+        return bool(self.max_norm <= self.enough)
+
+    @property
+    def max_norm(self) -> float:
+        """``|g|_inf``; NaN if the gradient has one."""
+        if self._max_norm is None:
+            self._max_norm = float(np.abs(self.g).max())
+        return self._max_norm
 
     @property
     def finite(self) -> bool:
         """Whether f and the gradient are finite."""
-        return bool(np.isfinite(self.f) and np.isfinite(self.g).all())
+        if self._finite is None:
+            self._finite = math.isfinite(self.f) and math.isfinite(self.max_norm)
+        return self._finite
 
     def hess(self, kind: str = "hess") -> Form:
         """Return the Hessian, or the approximation called `kind`, as a structured form."""
@@ -167,8 +199,8 @@ class Point:
                     if not self.trial:
                         raise
                     raise StepFailure(f"{kind} failed: {error}") from error
-                self.counts.nhev += not isinstance(H, Form)  # a structured form costs nothing until it is assembled
                 form = as_form(H, self.x.size)
+                self.counts.nhev += form is not H  # a structured form costs nothing until it is assembled
                 if isinstance(form, Dense) and not np.isfinite(form.H).all():
                     raise StepFailure(f"{kind} is not finite")
             self._form[kind] = form

@@ -272,8 +272,7 @@ def stop_rule(gtol: float, norm: Any, f_target: float | None, maxiter: int, maxt
     ValueError
         If a value is out of range.
     """
-    real = np.isscalar(gtol) and np.isreal(gtol)
-    if not (real and gtol >= 0):
+    if not (isinstance(gtol, Real) and gtol >= 0):
         raise ValueError(f"gtol={gtol!r} must be a number >= 0")
     if not (isinstance(maxiter, int | np.integer) and maxiter >= 0):
         raise ValueError(f"maxiter={maxiter!r} must be an integer >= 0")

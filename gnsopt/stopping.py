@@ -202,7 +202,7 @@ def gradient_norm(x: Point, norm: Any = "inf") -> float:
         The norm; NaN if the gradient has one.
     """
     if norm == "inf":
-        return float(np.max(np.abs(x.g)))
+        return x.max_norm
     if norm == "dual":
         return x.dual_norm
     return float(np.linalg.norm(x.g, ord=float(norm)))

@@ -75,7 +75,7 @@ def start(model: Any, x: Point) -> Build:
     TypeError
         If it is neither.
     """
-    if isinstance(model, CurvatureModel):
+    if hasattr(model, "start"):
         return model.start(x)
     if callable(model):
         return model

@@ -8,6 +8,8 @@ has one, and the trapezoid of the slopes otherwise,
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gnsopt.point import Point
@@ -30,7 +32,7 @@ def decrease(x: Point, y: Point) -> float:
         The decrease.
     """
     plain = x.f - y.f
-    if not np.isfinite(plain):
+    if not math.isfinite(plain):
         return np.nan
     if abs(plain) > NOISE * max(abs(x.f), abs(y.f)):
         return plain

@@ -18,6 +18,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -44,10 +45,10 @@ def progress_ratio(x: Point, y: Point, lam: float) -> float:
         The ratio; inf when the gradient at `y` is zero, or small enough for the run to end there.
     """
     dec = decrease(x, y)
-    if not dec > 0 or not np.isfinite(dec):
+    if not dec > 0 or not math.isfinite(dec):
         return -np.inf
     G = y.dual_norm
-    if not np.isfinite(G):
+    if not math.isfinite(G):
         return -np.inf
     return np.inf if y.vanishes else 8 * (lam / G) * (dec / G)
 
@@ -67,10 +68,10 @@ def gradient_ratio(x: Point, y: Point, lam: float) -> float:
     float
         The ratio; inf when the gradient at `y` is zero, or small enough for the run to end there.
     """
-    if not np.isfinite(y.f):
+    if not math.isfinite(y.f):
         return -np.inf
     G = y.dual_norm
-    if not np.isfinite(G):
+    if not math.isfinite(G):
         return -np.inf
     return np.inf if y.vanishes else 4 * lam * float(y.g @ (x.x - y.x)) / G / G
 
@@ -91,10 +92,10 @@ def cubic_ratio(x: Point, y: Point, lam: float) -> float:
         The smaller ratio of the two.
     """
     dec, r = decrease(x, y), x.metric.norm(y.x - x.x)
-    if not dec > 0 or not np.isfinite(dec) or not lam * r > 0:
+    if not dec > 0 or not math.isfinite(dec) or not lam * r > 0:
         return -np.inf
     G = y.dual_norm
-    if not np.isfinite(G):
+    if not math.isfinite(G):
         return -np.inf
     return min(1.5 * dec / (lam * r * r), np.inf if y.vanishes else 2 * lam * r / G)
 

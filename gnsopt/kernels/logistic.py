@@ -1,4 +1,4 @@
-"""Pointwise logistic loss on margins: value and residual in one pass, safe at margins of any size.
+"""Pointwise logistic loss on margins: value, residual and curvature in one pass, safe at margins of any size.
 
 ``e = exp(-|z|)`` comes from the caller (NumPy's SIMD exponential), so that nothing here can overflow. Sums run over
 blocks of fixed size, which makes them accurate and the same everywhere.
@@ -21,8 +21,10 @@ def loss_residual(z: Array, e: Array, sign: Array, w: Array, r: Array) -> float:
 
     Parameters
     ----------
-    z, e : ndarray of shape (n,)
-        Scores, and ``exp(-|z|)``.
+    z : ndarray of shape (n,)
+        Scores.
+    e : ndarray of shape (n,)
+        ``exp(-|z|)``; overwritten by the second derivatives ``w e/(1 + e)^2``, accurate for any score.
     sign : ndarray of shape (n,)
         Labels ``s``, +1 or -1.
     w : ndarray of shape (n,)
@@ -40,8 +42,10 @@ def loss_residual(z: Array, e: Array, sign: Array, w: Array, r: Array) -> float:
         part = 0.0
         for i in range(lo, min(lo + BLOCK, z.shape[0])):
             t = sign[i] * z[i]
+            s = 1.0 + e[i]
             part += w[i] * ((-t if t < 0.0 else 0.0) + math.log1p(e[i]))
-            r[i] = -sign[i] * w[i] * (1.0 if t < 0.0 else e[i]) / (1.0 + e[i])
+            r[i] = -sign[i] * w[i] * (1.0 if t < 0.0 else e[i]) / s
+            e[i] = w[i] * e[i] / (s * s)
         total += part
     return total
 

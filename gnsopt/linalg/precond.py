@@ -154,11 +154,8 @@ class ActiveRows(ByClass):
     """
 
     def at(self, lam: float, metric: Metric) -> Apply:
-        """Return the solve at the first shift asked for: another factor costs as much as a new purchase.
-
-        For a smaller shift the condition is worse by the ratio of the shifts at the most.
-        """
-        if self._apply is None:
+        """Return the solve at the first shift asked for: another factor costs as much as a new purchase."""
+        if self._apply is None:  # for a smaller shift the condition is worse by the ratio of the shifts at the most
             self._apply = self.factor(lam, metric)
         return self._apply
 

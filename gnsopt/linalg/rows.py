@@ -65,6 +65,10 @@ class WeightRows(Rows):
         """Return the weights."""
         return self.w
 
+    def diagonals(self) -> Array:
+        """Return the weights as a column."""
+        return self.w[:, None]
+
     def half(self, U: Array) -> Array:
         """Return ``sqrt(w_i) u_i``."""
         return np.sqrt(self.w) * U

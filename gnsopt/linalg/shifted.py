@@ -181,17 +181,16 @@ class RowSpaceShifted(Shifted):
     def _prepare(self, lam: float) -> None:
         form, design, k = self._form, self._form.design, self._form.k
         assert self._metric.diagonal is not None  # checked by __init__
-        total = form.ridge + lam * np.broadcast_to(self._metric.diagonal, form.n)
-        shifts = total.reshape(-1, k)
+        shifts = (form.ridge + lam * self._metric.diagonal).reshape(-1, k)
         features = shifts[: design.n_features]
-        if not np.all(total > 0):
+        if not shifts.min() > 0:
             raise NotPositiveDefinite("ridge + lam B is not positive")
-        uniform = bool(np.all(features == features[0, 0]))
-        if not uniform and not np.all(features == features[:, :1]):
+        uniform = bool(features.min() == features.max())
+        if not uniform and not (features == features[:, :1]).all():
             raise ValueError("l2 or metric: the row-space solve needs one value per feature; use solver='cholesky'")
-        self._rho: Array | float = float(features[0, 0]) if uniform else features[:, 0].copy()
         self._unit = float(features[0, 0]) if uniform else 1.0
-        F = self._inner(None if uniform else features[:, 0])
+        self._rho: Array | None = None if uniform else features[:, 0]  # where it is not `_unit`
+        F = self._inner(self._rho)
         self._tiny = self._unit < 1e-8 * float(F.diagonal().mean())  # half of float64's digits (chosen)
         F.flat[:: F.shape[0] + 1] += self._unit
         L, info = lapack.dpotrf(F, lower=1, overwrite_a=1, clean=0)
@@ -228,19 +227,18 @@ class RowSpaceShifted(Shifted):
 
     def _apply(self, b: Array) -> Array:
         form, design, k = self._form, self._form.design, self._form.k
-        rho = self._rho if np.ndim(self._rho) == 0 or k == 1 else np.asarray(self._rho)[:, None]
-        scale, unit = (1.0, self._unit) if np.ndim(self._rho) == 0 else (rho, 1.0)
         B = self._shape(b)
         bx = B[: design.n_features]
-        Ab = form.rows.half_t(np.asarray(design.X @ (bx / scale))).reshape(-1)
+        rho = self._rho if self._rho is None or k == 1 else self._rho[:, None]
+        Ab = form.rows.half_t(np.asarray(design.X @ (bx if rho is None else bx / rho))).reshape(-1)
         y = lapack.dpotrs(self._L, Ab, lower=1)[0]
         x = np.empty_like(B)
         if design.intercept:
             t = np.linalg.solve(self._S, np.atleast_1d(B[-1]) - self._C.T @ y)
-            y = y + unit * (self._FC @ t)
+            y = y + self._unit * (self._FC @ t)
             x[-1] = t if k > 1 else t[0]
         back = design.X.T @ form.rows.half(self._shape(y))
-        x[: design.n_features] = (bx - back) / rho
+        x[: design.n_features] = (bx - back) / (self._unit if rho is None else rho)
         return x.reshape(-1)
 
 

@@ -65,16 +65,15 @@ class Logistic(LinearModel):
         self.sign = np.where(codes == 1, 1.0, -1.0)
 
     def scores_loss(self, Z: Array) -> Scores:
-        """Return loss and residual of the margins in one pass."""
+        """Return loss, residual and curvature of the margins in one pass."""
         e = np.exp(-np.abs(Z))
         r = np.empty_like(Z)
         loss = kernel.loss_residual(Z, e, self.sign, self.weight, r)
         return Scores(Z, float(loss), r, e)
 
     def rows(self, z: Scores) -> Rows:
-        """Return the weights ``w e/(1 + e)^2``, accurate for any margin."""
-        e = z.cache
-        return WeightRows(self.weight * e / (1.0 + e) ** 2)
+        """Return the weights ``w sigma(1 - sigma)``."""
+        return WeightRows(z.cache)
 
     def fisher_rows(self, z: Scores) -> Rows:
         """Return the weights ``w sigma(-t)^2``."""
@@ -86,6 +85,8 @@ class Logistic(LinearModel):
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
         """Whether the data are separable, fully or in part, along variables without a penalty."""
+        if self.ridge.all():  # every variable has a penalty
+            return False
         free = np.where(self.ridge == 0, 1.0, 0.0)
         undecided = np.abs(z.R) > UNDECIDED * self.weight
 

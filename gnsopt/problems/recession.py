@@ -56,8 +56,6 @@ def falls_for_ever(
         Whether the loss has no minimiser.
     """
     n = free.size
-    if not free.any():
-        return False
 
     def margins(v: Array) -> Array:
         return gaps(design.matvec(v if n == design.n_columns else v.reshape(design.n_columns, -1)))

@@ -94,6 +94,8 @@ class Softmax(LinearModel):
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
         """Whether the classes are separable, fully or in part, along variables without a penalty."""
+        if self.ridge.all():  # every variable has a penalty
+            return False
         free = np.where(self.ridge == 0, 1.0, 0.0)
         wrong = np.arange(self.k) != self.label[:, None]
         undecided = wrong & (z.cache > UNDECIDED) & (self.weight > 0)[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,14 @@ def check_design(X: Any, name: str = "X") -> Matrix:
         values, dense = out, False
     if 0 in out.shape:
         raise ValueError(f"{name} has shape {tuple(out.shape)}: it holds no samples or no features")
-    if not np.isfinite(values).all():
+    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))  # NaN if there is one
+    if not math.isfinite(largest):
         raise ValueError(f"{name} contains NaN or infinity; remove or impute those entries first")
-    if np.abs(values).max(initial=0.0) > LARGEST:
+    if largest > LARGEST:
         raise ValueError(f"{name} holds entries above {LARGEST:g}, whose squares overflow; rescale its features")
-    return np.ascontiguousarray(out.toarray()) if dense else out
+    if not dense:
+        return out
+    return out.data.reshape(out.shape) if out.nnz == rows * columns else np.ascontiguousarray(out.toarray())
 
 
 def check_labels(y: Any, n_samples: int) -> tuple[IntArray, Any]:
@@ -103,9 +107,14 @@ def check_labels(y: Any, n_samples: int) -> tuple[IntArray, Any]:
         raise ValueError(f"y has shape {labels.shape}; X has {n_samples} rows, so it must be ({n_samples},)")
     if labels.dtype.kind == "c":
         raise ValueError(f"y has dtype {labels.dtype}; labels cannot be complex")
-    missing = labels != labels if labels.dtype.kind in "fO" else np.zeros(0)  # NaN is not itself
-    if np.any(missing) or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
+    kind = labels.dtype.kind
+    if (kind == "f" and not np.isfinite(labels).all()) or (kind == "O" and np.any(labels != labels)):  # NaN != NaN
         raise ValueError("y contains NaN or infinity; every sample needs a label")
+    if kind in "fiub":
+        low, high = labels.min(), labels.max()
+        larger = labels == high
+        if low < high and (larger | (labels == low)).all():  # two classes need no sort
+            return larger.astype(np.int64), np.array([low, high])
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError:
@@ -182,6 +191,6 @@ def check_l2(l2: Any, n_features: int) -> Array:
         raise ValueError(
             f"l2 has shape {penalty.shape}; it must be a number or have one value per feature, ({n_features},)"
         )
-    if not np.isfinite(penalty).all() or np.any(penalty < 0):
+    if not (penalty.min() >= 0 and penalty.max() < np.inf):  # NaN is neither
         raise ValueError(f"l2={l2!r} must be finite and non-negative")
-    return np.ascontiguousarray(np.broadcast_to(penalty, n_features))
+    return np.full(n_features, penalty)

@@ -1,0 +1,239 @@
+"""Edges: no mass, forbidden pairs, one place, other dtypes, huge ranges; and one clear line for each mistake."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from gnsopt.ot import CostMatrix, NotConverged, PointCloud, Problem, solve
+
+METHODS = ("auto", "newton", "sinkhorn")
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def check(found, a, b, C):
+    P = found.plan
+    assert found.converged, found.message
+    assert np.isfinite(P).all()
+    assert np.isfinite(found.phi).all()
+    assert np.isfinite(found.psi).all()
+    assert np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum() <= 1e-9 * np.sum(a)
+    assert np.all(P[~np.isfinite(C)] == 0)
+    assert np.isfinite([found.cost, found.value, found.interval.lower]).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(9, 5), (5, 9)])
+def test_places_without_mass_change_nothing(method, shape, make):
+    a, b, C, reg = make.random(*shape)
+    plain = solve(a, b, C, reg, method=method)
+    rng = np.random.default_rng(0)
+    n, m = shape
+    i, j = np.sort(rng.choice(n + 3, n, replace=False)), np.sort(rng.choice(m + 2, m, replace=False))
+    wide = 5 * rng.random((n + 3, m + 2))
+    wide[np.ix_(i, j)] = C
+    big_a, big_b = np.zeros(n + 3), np.zeros(m + 2)
+    big_a[i], big_b[j] = a, b
+    found = solve(big_a, big_b, wide, reg, method=method)
+    check(found, big_a, big_b, wide)
+    np.testing.assert_allclose(found.plan[np.ix_(i, j)], plain.plan, rtol=1e-13)
+    np.testing.assert_array_equal(found.sparse_plan(0.0).toarray(), found.plan)
+    np.testing.assert_allclose([found.cost, found.value, found.gap], [plain.cost, plain.value, plain.gap], atol=1e-15)
+    # potentials of the others: what a source of vanishing mass there would have, up to its own logarithm
+    rest = np.setdiff1d(np.arange(n + 3), i)
+    expected = -reg * np.log(np.exp((found.psi[j] - wide[np.ix_(rest, j)]) / reg).sum(axis=1))
+    np.testing.assert_allclose(found.phi[rest], expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1)])
+def test_one_place(method, shape, make):
+    a, b, C, reg = make.random(*shape)
+    found = solve(a, b, C, reg, method=method)
+    check(found, a, b, C)
+    np.testing.assert_allclose(found.plan, np.outer(a, b), rtol=1e-14)
+    assert found.n_iter == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [0.0, 3.0, -2.0])
+def test_equal_costs(method, value):
+    C = np.full((5, 4), value)
+    found = solve(None, None, C, 0.1, method=method)
+    check(found, np.full(5, 0.2), np.full(4, 0.25), C)
+    np.testing.assert_allclose(found.plan, 0.05, rtol=1e-13)
+    assert found.n_iter == 0
+
+
+@pytest.mark.parametrize("method", ["auto", "newton"])
+@pytest.mark.parametrize("swap", [False, True])
+def test_forbidden_pairs(method, swap, make):
+    a, b, C, _ = make.random(12, 9)
+    C[np.random.default_rng(3).random(C.shape) < 0.3] = np.inf
+    a, b, C = (b, a, C.T) if swap else (a, b, C)
+    found = solve(a, b, C, 0.02, method=method)
+    check(found, a, b, C)
+    allowed = np.isfinite(C)
+    sparse = csr_array(np.where(allowed, C, 0.0))  # a pair that is not stored is forbidden, also where its cost is 0
+    np.testing.assert_allclose(solve(a, b, sparse, 0.02, method=method).plan, found.plan, atol=1e-12)
+    big = solve(a, b, np.where(allowed, C, 50.0), 0.02, method=method)
+    np.testing.assert_allclose(found.plan, big.plan, atol=1e-9)
+
+
+def test_pairs_that_feasible_plans_cannot_use(make):
+    """Triangular: the diagonal is the only plan and no potentials are optimal; they drift, the plan converges."""
+    C = np.random.default_rng(0).random((6, 6))
+    C[np.triu_indices(6, 1)] = np.inf
+    found = solve(None, None, C, 0.05)
+    check(found, np.full(6, 1 / 6), np.full(6, 1 / 6), C)
+    np.testing.assert_allclose(found.plan, np.eye(6) / 6, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(6, 6), (6, 8), (8, 6)])
+def test_infeasible_problems_have_a_certificate(method, shape):
+    rng = np.random.default_rng(0)
+    C, a, b = rng.random(shape), rng.random(shape[0]) + 0.5, rng.random(shape[1]) + 0.5
+    a, b = a / a.sum(), b / b.sum()
+    C[:4, :4] = np.inf  # sources 0 to 3 reach targets from 4 on only
+    with pytest.warns(NotConverged, match="infeasible"):
+        found = solve(a, b, C, 0.05, method=method)
+    assert found.status == "infeasible"
+    assert not found.converged
+    cut = found.infeasible
+    reachable = np.flatnonzero(np.isfinite(C[:, cut.columns]).any(axis=1))
+    np.testing.assert_array_equal(cut.rows, reachable)
+    assert cut.excess == pytest.approx(b[cut.columns].sum() - a[cut.rows].sum(), rel=1e-12)
+    assert cut.excess > 0.01
+    assert np.isfinite(found.plan).all()
+    assert found.n_iter < 300
+
+
+def test_a_hard_infeasible_problem_is_found_by_the_drift_of_the_potentials():
+    """The violated set is hidden among random pairs and not one of those that the costs suggest."""
+    rng = np.random.default_rng(4)
+    n = 60
+    C = np.where(rng.random((n, n)) < 0.3, rng.random((n, n)), np.inf)
+    J = rng.choice(n, 25, replace=False)
+    rows = rng.choice(n, 24, replace=False)
+    C[np.ix_(np.setdiff1d(np.arange(n), rows), J)] = np.inf
+    C[np.ix_(rows, J)] = 10 * rng.random((24, 25))
+    with pytest.warns(NotConverged, match="infeasible"):
+        found = solve(None, None, C, 0.05)
+    assert found.infeasible.excess >= 1 / n - 1e-12
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_short_floats_and_integers_are_computed_in_float64(method, make):
+    a, b, C, reg = make.random(20, 15)
+    a32, b32, C32 = (v.astype(np.float32) for v in (a, b, C))
+    found = solve(a32, b32, C32, np.float32(reg), method=method)
+    exact = solve(a32.astype(float), b32.astype(float), C32.astype(float), float(np.float32(reg)), normalize=True)
+    assert found.plan.dtype == np.float64
+    assert found.converged
+    np.testing.assert_allclose(found.plan / found.plan.sum(), exact.plan, atol=1e-9)
+    whole = solve([1, 2, 1], [2, 2], np.array([[1, 2], [3, 1], [2, 2]]), 1, method=method)
+    assert whole.converged
+    np.testing.assert_allclose(whole.plan.sum(axis=1), [1, 2, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["auto", "newton"])
+def test_huge_ranges(method):
+    rng = np.random.default_rng(0)
+    a = 10.0 ** rng.uniform(-14, 0, 30)
+    a /= a.sum()
+    b = np.full(20, 1 / 20)
+    C = rng.random((30, 20))
+    check(solve(a, b, C, 1e-2, method=method), a, b, C)
+    C = 10.0 ** rng.uniform(-10, 10, (30, 30))
+    check(solve(None, None, C, 1e-2, method=method), np.full(30, 1 / 30), np.full(30, 1 / 30), C)
+    C = rng.random((30, 20)) + 1e9 * rng.random(20) + 1e9 * rng.random((30, 1))
+    check(solve(None, b, C, 1e-2, method=method), np.full(30, 1 / 30), b, C)
+
+
+@pytest.mark.parametrize("reg", [1e-6, 1e6])
+def test_reg_far_from_the_cost(reg, make):
+    a, b, C, _ = make.random(20, 20)
+    check(solve(a, b, C, reg), a, b, C)
+
+
+def test_costs_of_any_sign(make):
+    a, b, C, reg = make.random(8, 6)
+    np.testing.assert_allclose(solve(a, b, C - 5, reg).plan, solve(a, b, C, reg).plan, rtol=1e-8)
+
+
+def test_inputs_are_not_written(make):
+    a, b, C, reg = make.random(8, 6)
+    kept = [v.copy() for v in (a, b, C)]
+    for v in (a, b, C):
+        v.flags.writeable = False
+    solve(a, b * (1 + 1e-10), C, reg)
+    for v, old in zip((a, b, C), kept, strict=True):
+        np.testing.assert_array_equal(v, old)
+
+
+A2, A3, C32 = [0.5, 0.5], [0.2, 0.3, 0.5], np.ones((3, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "match"),
+    [
+        (([0.5, 0.5, 0.1], A2, C32, 1.0), {}, ValueError, r"sum\(a\) = 1.1 and sum\(b\) = 1 differ"),
+        ((A2, A3, C32, 1.0), {}, ValueError, r"a has shape \(2,\).*needs \(3,\) \(C transposed\?\)"),
+        (([0.5, 0.7, -0.2], A2, C32, 1.0), {}, ValueError, r"a\[2\] = -0.2 is negative"),
+        (([0.5, np.nan, 0.5], A2, C32, 1.0), {}, ValueError, "a is not finite at 1"),
+        (([0, 0, 0], A2, C32, 1.0), {}, ValueError, "a has no mass"),
+        ((["x"] * 3, A2, C32, 1.0), {}, TypeError, "a has dtype"),
+        ((A3, A2, [[1, 1], [1, np.nan], [1, 1]], 1.0), {}, ValueError, r"C has a NaN at \(1, 1\)"),
+        ((A3, A2, -np.inf * C32, 1.0), {}, ValueError, r"C is -inf at \(0, 0\)"),
+        ((A3, A2, np.ones(3), 1.0), {}, ValueError, r"C has shape \(3,\)"),
+        ((A3, A2, None, 1.0), {}, TypeError, "C=None"),
+        ((A3, A2, C32), {}, ValueError, "give reg .* or reg_rel"),
+        ((A3, A2, C32, 1.0), {"reg_rel": 0.1}, ValueError, "one of the two"),
+        ((A3, A2, C32, 0.0), {}, ValueError, "reg=0.0 must be a positive"),
+        ((A3, A2, C32, np.inf), {}, ValueError, "reg=inf must be a positive finite"),
+        ((A3, A2, C32, "1"), {}, ValueError, "reg='1'"),
+        ((A3, A2, -C32), {"reg_rel": 0.1}, ValueError, "largest cost is -1"),
+        ((A3, A2, C32), {"reg_rel": 0.1, "scale": "mean"}, ValueError, "scale='mean'"),
+        ((A3, A2, C32, 1.0), {"tol": -1.0}, ValueError, "tol=-1.0"),
+        ((A3, A2, C32, 1.0), {"max_iter": 1.5}, ValueError, "max_iter=1.5"),
+        ((A3, A2, C32, 1.0), {"method": "sinkhron"}, ValueError, "did you mean 'sinkhorn'"),
+        ((A3, A2, C32, 1.0), {"method": 3}, TypeError, "method=3"),
+        ((A3, A2, C32, 1.0), {"momentun": 0.5, "method": "sinkhorn"}, ValueError, "did you mean 'momentum'"),
+        ((A3, A2, C32, 1.0), {"warm_start": np.ones(3)}, TypeError, "warm_start must be"),
+        ((A3, A2, C32, 1.0), {"warm_start": (np.ones(2), np.ones(3))}, ValueError, r"they must be \(3,\) and \(2,\)"),
+        ((A3, A2, C32, 1.0), {"warm_start": (np.ones(3), [1, np.nan])}, ValueError, "not finite"),
+        ((A3, A2, [[1, 1], [np.inf, np.inf], [1, 1]], 1.0), {}, ValueError, r"a\[1\] > 0, but every cost in its row"),
+        ((A3, A2, [[1, np.inf]] * 3, 1.0), {}, ValueError, r"b\[1\] > 0, but every cost in its column"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(arguments, options, error, match):
+    with pytest.raises(error, match=match) as caught:
+        solve(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((np.ones((3, 2)), np.ones((3, 3))), "dimension 2, Y of 3"),
+        (([1.0, np.nan], [1.0]), "X has shape"),
+        (([1.0], [1.0], "manhattan"), "cost='manhattan'"),
+    ],
+)
+def test_point_clouds_are_checked(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        PointCloud(*arguments)
+
+
+def test_a_cost_function_is_checked():
+    with pytest.raises(ValueError, match=r"cost returned shape \(3,\)"):
+        solve(None, None, PointCloud(np.ones(3), np.ones(2), lambda X, Y: np.ones(3)), 1.0)
+    with pytest.raises(ValueError, match="cost has a NaN"):
+        solve(None, None, PointCloud(np.ones(3), np.ones(2), lambda X, Y: np.full((len(X), 2), np.nan)), 1.0)
+
+
+def test_sums_may_be_normalised():
+    found = solve([1.0, 1.0, 1.0], [3.0, 1.0], C32, 1.0, normalize=True)
+    np.testing.assert_allclose(found.plan.sum(axis=0), [0.75, 0.25])
+    assert isinstance(found.problem.geometry, CostMatrix)
+    assert isinstance(found.problem, Problem)

@@ -1,0 +1,151 @@
+"""What a result says: values by their definitions, bounds that hold, sparse plans, warm starts, rounding."""
+
+import numpy as np
+import pytest
+from scipy.special import xlogy
+
+from gnsopt.ot import NotConverged, OTResult, Problem, round_plan, solve
+
+
+@pytest.mark.parametrize("mass", [1.0, 7.0, 1e-3])
+@pytest.mark.parametrize("shape", [(9, 6), (6, 9)])
+def test_values_by_their_definitions(make, mass, shape):
+    a, b, C, reg = make.random(*shape, mass=mass)
+    found = solve(a, b, C, reg, tol=1e-13)
+    P = found.plan
+    np.testing.assert_allclose(P, np.exp((found.phi[:, None] + found.psi - C) / reg), rtol=1e-11)
+    np.testing.assert_allclose(P.sum(axis=1), a, rtol=1e-12)
+    np.testing.assert_allclose(P.sum(axis=0), b, rtol=1e-11)
+    r, c = found.marginals
+    np.testing.assert_allclose(r, P.sum(axis=1), rtol=1e-13)
+    np.testing.assert_allclose(c, P.sum(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(found.err1, np.abs(r - a).sum() + np.abs(c - b).sum(), atol=1e-15 * mass)
+    np.testing.assert_allclose(found.cost, np.sum(P * C), rtol=1e-12)
+    np.testing.assert_allclose(found.value, np.sum(P * C) + reg * xlogy(P, P).sum(), rtol=1e-11, atol=1e-14)
+    kl = xlogy(P, P / np.outer(a, b) * mass).sum()
+    np.testing.assert_allclose(found.value_kl, np.sum(P * C) + reg * kl, rtol=1e-11)
+    np.testing.assert_allclose(found.value, a @ found.phi + b @ found.psi, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(a @ found.phi, b @ found.psi, rtol=1e-11, atol=1e-14)
+    assert 0 <= found.gap <= 1e-12 * mass
+
+
+def test_gap_bounds_the_suboptimality_of_the_rounded_plan(make):
+    a, b, C, reg = make.random(20, 15, reg=0.02)
+    best = solve(a, b, C, reg, tol=1e-14).value
+    for steps in (1, 3, 10):
+        with pytest.warns(NotConverged):
+            found = solve(a, b, C, reg, method="sinkhorn", every=1, max_iter=steps)
+        Q = found.rounded_plan()
+        np.testing.assert_allclose(Q.sum(axis=1), a, atol=1e-16)
+        np.testing.assert_allclose(Q.sum(axis=0), b, atol=1e-15)
+        assert Q.min() >= 0
+        assert np.abs(Q - found.plan).sum() <= 2 * found.err1
+        excess = np.sum(Q * C) + reg * xlogy(Q, Q).sum() - best
+        assert 0 <= excess <= found.gap * (1 + 1e-12)
+        phi, psi = found.potentials
+        dual = a @ phi + b @ psi - reg * found.plan.sum() + reg
+        np.testing.assert_allclose(found.gap, np.sum(Q * C) + reg * xlogy(Q, Q).sum() - dual, atol=1e-14)
+        transform = (C - phi[:, None]).min(axis=0)
+        again = (C - transform).min(axis=1)
+        assert np.all(again >= phi - 1e-14)
+        np.testing.assert_allclose(found.interval.lower, a @ again + b @ transform, atol=1e-14)
+        np.testing.assert_allclose(found.interval.upper, np.sum(Q * C), atol=1e-14)
+
+
+def test_sparse_plan_keeps_the_mass(make):
+    a, b, C, reg = make.random(40, 30, reg=0.01)
+    found = solve(a, b, C, reg)
+    P = found.plan
+    for drop in (1e-2, 1e-8):
+        S = found.sparse_plan(drop)
+        assert S.shape == P.shape
+        kept = S.toarray()
+        np.testing.assert_array_equal(kept[kept > 0], P[kept > 0])
+        assert np.all((P - kept).sum(axis=1) <= drop * a)
+        assert S.nnz < P.size
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "sinkhorn"])
+def test_warm_start(make, method):
+    a, b, C, reg = make.random(30, 20, reg=0.01)
+    first = solve(a, b, C, reg, method=method, tol=1e-12)
+    again = solve(a, b, C, reg, method=method, tol=1e-9, warm_start=first)
+    assert again.n_iter == 0
+    swapped = solve(b, a, C.T, reg, method=method, warm_start=(first.psi, first.phi))
+    assert swapped.n_iter == 0
+    shifted = solve(a, b, C, reg, method=method, warm_start=(first.phi + 5, first.psi - 5))
+    assert shifted.n_iter == 0
+    near = solve(a, b, C * 1.001, reg * 0.99, method=method, warm_start=first)
+    cold = solve(a, b, C * 1.001, reg * 0.99, method=method)
+    assert near.converged
+    burst = 10 if method == "auto" else 0  # which it begins with to see how fast Sinkhorn is
+    assert near.n_iter < cold.n_iter + burst
+    np.testing.assert_allclose(near.plan, cold.plan, atol=1e-8)
+
+
+def test_callback_stops_and_everything_is_still_there(make):
+    a, b, C, reg = make.random(30, 20, reg=0.01)
+
+    def stop(xk):
+        raise StopIteration
+
+    found = solve(a, b, C, reg, callback=stop)
+    assert found.status == "callback"
+    assert not found.converged
+    assert np.isfinite([found.cost, found.value, found.gap, *found.interval]).all()
+
+
+def test_messages_and_summary(make):
+    a, b, C, reg = make.random(30, 20, reg=0.001)
+    found = solve(a, b, C, reg)
+    assert found.converged
+    assert found.status == "converged"
+    assert found.err1 <= 1e-9
+    assert "converged" in repr(found)
+    assert "30 x 20" in repr(found)
+    assert len(found.trace) == found.run.nit + 1
+    with pytest.warns(NotConverged, match="max_iter"):
+        short = solve(a, b, C, reg, max_iter=3)
+    assert short.status == "max_iter"
+    assert short.n_iter <= 3 + 10
+    with pytest.warns(NotConverged, match="limit of float64"):
+        stalled = solve(a, b, C, reg, tol=1e-18)
+    assert stalled.status == "stalled"
+    assert stalled.err1 < 1e-12
+    assert isinstance(stalled, OTResult)
+
+
+def test_convergence_is_not_claimed_below_the_rounding_of_the_potentials(make):
+    a, b, C, _ = make.random(30, 20)
+    with pytest.warns(NotConverged, match="limit of float64"):
+        found = solve(a, b, C, 1e-10)
+    assert found.status == "stalled"
+    assert found.err1 > 1e-9
+    assert np.isfinite(found.plan).all()
+
+
+def test_problem_can_be_kept_and_solved_again(make):
+    problem = Problem(*make.random())
+    np.testing.assert_array_equal(solve(problem).plan, solve(*make.random()).plan)
+    with pytest.raises(TypeError, match="leave them out"):
+        solve(problem, reg=1.0)
+
+
+def test_round_plan(make):
+    rng = np.random.default_rng(0)
+    a, b, _, _ = make.random(9, 6)
+    for P in (rng.random((9, 6)), np.zeros((9, 6)), np.outer(a, b), 1e-3 * rng.random((9, 6))):
+        kept = P.copy()
+        Q = round_plan(P, a, b)
+        np.testing.assert_array_equal(P, kept)
+        np.testing.assert_allclose(Q.sum(axis=1), a, rtol=1e-14)
+        np.testing.assert_allclose(Q.sum(axis=0), b, rtol=1e-14)
+        assert Q.min() >= 0
+        error = np.abs(P.sum(axis=1) - a).sum() + np.abs(P.sum(axis=0) - b).sum()
+        assert np.abs(P - Q).sum() <= 2 * error + 1e-15
+    with pytest.raises(ValueError, match="shape"):
+        round_plan(P, b, a)
+    with pytest.raises(ValueError, match="P must be finite and non-negative"):
+        round_plan(-P, a, b)
+    with pytest.raises(ValueError, match="differ"):
+        round_plan(P, a, 2 * b)
