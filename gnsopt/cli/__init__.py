@@ -1,4 +1,4 @@
-"""The command line: ``gnsopt demo``, ``fit``, ``compare`` and ``methods``.
+"""The command line: ``gnsopt demo``, ``fit``, ``compare``, ``ot`` and ``methods``.
 
 Results go to the standard output, progress and errors to the standard error. Exit codes: 0 converged, 1 not
 converged, 2 misuse (one line that names the cure), 130 interrupted.
@@ -17,6 +17,7 @@ from gnsopt.cli.demo import demo
 from gnsopt.cli.fit import fit
 from gnsopt.cli.methods import methods
 from gnsopt.cli.misuse import Misuse
+from gnsopt.cli.ot import ot
 
 __all__ = ["app", "main"]
 
@@ -72,7 +73,7 @@ def _program(
         typer.echo(context.get_help())
 
 
-for _command in (demo, fit, compare, methods):
+for _command in (demo, fit, compare, ot, methods):
     app.command()(_command)
 
 

@@ -25,6 +25,7 @@ from gnsopt.point import Point
 METHODS = ("auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg")
 DIRECT = 30.0  # products up to whose price a named matrix is factorised: who names it wants its steps, not inexact ones
 AUTO = 6.0  # the same where only speed counts: a preconditioned solve typically takes 2 to 6 products (measured)
+SOLVES = 10.0  # of a typical run: they share one Gram matrix of the rows
 ENOUGH = 0.25  # share of the gradient at which the run stops that a residual may take up (chosen)
 MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
@@ -156,14 +157,14 @@ def _dense_price(form: Form) -> float:
 
 
 def _row_space_price(form: Form, x: Point) -> float:
-    """Price of one row-space solve, the Gram matrix included; infinite where it does not apply."""
+    """Price of one row-space solve with its share of the Gram matrix; infinite where it does not apply."""
     if not isinstance(form, Gram) or x.metric.diagonal is None:
         return np.inf
     m = form.design.n_samples * form.k
     ridge = form.ridge.reshape(-1, form.k)[: form.design.n_features]
     if m >= form.n or 24.0 * m**2 > MEMORY or np.ndim(x.metric.diagonal) or np.any(ridge != ridge.flat[0]):
         return np.inf
-    return form.design.row_gram_price + m**3 / 3 + 4.0 * m**2 * form.k
+    return form.design.row_gram_price / SOLVES + m**3 / 3 + 4.0 * m**2 * form.k
 
 
 Offer = tuple[Callable[[float], float], Callable[[], Preconditioner]]  # price at a shift, maker

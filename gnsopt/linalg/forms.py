@@ -16,6 +16,7 @@ from scipy.sparse import issparse
 
 from gnsopt._typing import Array
 from gnsopt.exceptions import NotPositiveDefinite
+from gnsopt.kernels import blocks
 from gnsopt.linalg.design import DENSE_PASS, SPARSE_PASS, Design
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.rows import Rows
@@ -172,13 +173,16 @@ class Gram(Form):
         self.design, self.rows, self.ridge = design, rows, ridge
         self.k = rows.k
         self.n = design.n_columns * self.k
-        self.product_price = 2 * self.k * design.pass_price
-        self.dense_price = design.gram_price * self.k * (self.k + 1) / 2
+        self.product_price = design.product_price(self.k)
+        self.dense_price = design.grams_price(len(rows.pairs))
 
     def matvec(self, v: Array) -> Array:
         """Return ``A'(D (A v)) + ridge v``."""
-        V = v if self.k == 1 else v.reshape(-1, self.k)
-        out: Array = self.design.rmatvec(self.rows.apply(self.design.matvec(V))).reshape(-1)
+        if self.k == 1:
+            out = self.design.weighted_product(self.rows.pair(0, 0), np.ascontiguousarray(v))
+        else:
+            V = v.reshape(-1, self.k)
+            out = self.design.product(lambda part, Z: self.rows.take(part, 1.0).apply(Z), V).reshape(-1)
         out += self.ridge * v
         return out
 
@@ -190,21 +194,29 @@ class Gram(Form):
         """Return the lower triangle of ``A' diag((D_i)_ab) A`` without the ridge."""
         return self.design.gram_lower(self.rows.pair(a, b))
 
+    def class_blocks(self) -> list[Array]:
+        """Return the lower triangles of all ``A' diag((D_i)_cc) A`` without the ridge, in one pass."""
+        if self.k == 1:
+            return [self.block(0, 0)]
+        return self.design.grams_lower(lambda part: self.rows.take(part, 1.0).diagonals(), self.k)
+
+    @property
+    def class_blocks_price(self) -> float:
+        """Counted work of `class_blocks`."""
+        return self.design.grams_price(self.k)
+
     def lower(self) -> Array:
-        """Assemble the classes pair by pair."""
-        k, d = self.k, self.design.n_columns
-        if k == 1:
+        """Return the matrix from its pairs of classes; blocks that sum to zero leave out the diagonal ones."""
+        if self.k == 1:
             H = self.block(0, 0)
         else:
-            H = np.empty((self.n, self.n), order="F")
-            for a in range(k):
-                for b in range(a + 1):
-                    G = self.block(a, b)
-                    G = np.tril(G) + np.tril(G, -1).T
-                    H[a::k, b::k] = G
-                    if a != b:
-                        H[b::k, a::k] = G
-            assert H.shape == (d * k, d * k)
+            H = np.zeros((self.n, self.n), order="F")
+            pairs = np.array(self.rows.pairs)
+
+            def use(first: int, start: int, B: Array) -> None:
+                blocks.spread(B, first, pairs[start : start + B.shape[2]], self.rows.sums_to_zero, self.k, H.T)
+
+            self.design.moments(lambda part: self.rows.take(part, 1.0).entries(), len(pairs), use)
         H.flat[:: self.n + 1] += self.ridge
         return H
 

@@ -122,13 +122,13 @@ class ClassBlocks(ByClass):
 
     def __init__(self, form: Gram) -> None:
         super().__init__(form)
-        self._blocks = [form.block(c, c) for c in range(form.k)]
+        self._blocks = form.class_blocks()
         self._noise = [16 * np.finfo(float).eps * float(np.trace(G)) for G in self._blocks]
 
     @staticmethod
     def price(form: Gram) -> float:
         """Counted work of the blocks and one factorisation of each."""
-        return form.k * (form.design.gram_price + form.design.n_columns**3 / 3)
+        return form.class_blocks_price + form.k * form.design.n_columns**3 / 3
 
     def blocks(self, form: Gram, delta: Array) -> Apply:
         """Factor the shifted blocks."""

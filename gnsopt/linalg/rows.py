@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from gnsopt._typing import Array, IntArray
+from gnsopt.kernels import blocks as kernel
 
 
 class Rows(ABC):
@@ -37,8 +38,17 @@ class Rows(ABC):
         """Return ``L_i' u_i`` for every sample."""
 
     @abstractmethod
-    def take(self, index: IntArray, scale: float) -> Rows:
+    def take(self, index: IntArray | slice, scale: float) -> Rows:
         """Return the blocks of some samples, times `scale`."""
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Classes a >= b whose entries determine the blocks; a > b where the blocks sum to zero."""
+        return [(a, b) for a in range(self.k) for b in range(a + (not self.sums_to_zero))]
+
+    def entries(self) -> Array:
+        """Return ``(D_i)_{ab}`` of all `pairs`, shape (n_samples, number of pairs)."""
+        return np.stack([self.pair(a, b) for a, b in self.pairs], axis=1)
 
     def diagonals(self) -> Array:
         """Return ``(D_i)_{aa}``, shape (n_samples, k)."""
@@ -77,7 +87,7 @@ class WeightRows(Rows):
         """Return ``sqrt(w_i) u_i``."""
         return self.half(U)
 
-    def take(self, index: IntArray, scale: float) -> Rows:
+    def take(self, index: IntArray | slice, scale: float) -> Rows:
         """Return the blocks of some samples, times `scale`."""
         return WeightRows(scale * self.w[index])
 
@@ -100,10 +110,21 @@ class SoftmaxRows(Rows):
 
     def apply(self, U: Array) -> Array:
         """Return ``w (p * u - p <p, u>)``."""
-        Q = self.P * U
-        Q -= self.P * Q.sum(axis=1, keepdims=True)
-        Q *= self.w[:, None]
-        return Q
+        out = np.empty_like(self.P)
+        kernel.softmax_apply(self.P, self.w, U, out)
+        return out
+
+    def diagonals(self) -> Array:
+        """Return ``w p_a (sum of the others)``."""
+        out = np.empty_like(self.P)
+        kernel.softmax_diagonals(self.P, self.w, out)
+        return out
+
+    def entries(self) -> Array:
+        """Return ``-w p_a p_b`` for b < a."""
+        out = np.empty((len(self.w), self.k * (self.k - 1) // 2))
+        kernel.softmax_pairs(self.P, self.w, out)
+        return out
 
     def pair(self, a: int, b: int) -> Array:
         """Return ``w p_a (1[a = b] - p_b)``; on the diagonal without cancellation."""
@@ -122,7 +143,7 @@ class SoftmaxRows(Rows):
         inner = np.einsum("ij,ij->i", self.P, U)[:, None]
         return np.asarray(np.sqrt(self.w)[:, None] * np.sqrt(self.P) * (U - inner))
 
-    def take(self, index: IntArray, scale: float) -> Rows:
+    def take(self, index: IntArray | slice, scale: float) -> Rows:
         """Return the blocks of some samples, times `scale`."""
         return SoftmaxRows(self.P[index], scale * self.w[index])
 
@@ -160,6 +181,6 @@ class OuterRows(Rows):
         out[:, 0] = np.sqrt(self.w) * np.einsum("ij,ij->i", self.R, U)
         return out
 
-    def take(self, index: IntArray, scale: float) -> Rows:
+    def take(self, index: IntArray | slice, scale: float) -> Rows:
         """Return the blocks of some samples, times `scale`."""
         return OuterRows(self.R[index], scale * self.w[index])

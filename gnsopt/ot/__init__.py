@@ -11,7 +11,7 @@ gives smooth plans, potentials and gradients. For the bare cost of a small probl
 (``scipy.optimize.linear_sum_assignment``, POT's network simplex) is faster than any small reg.
 
 ===================  ===============================================================================================
-`solve`              the solution, with plan, values, bounds and certificates
+`solve`              the solution, with plan, values, bounds and certificates; ``rho=`` unbalanced, ``constraints=``
 `Problem`            data and checks
 costs                `CostMatrix` (stored), `PointCloud` (computed by blocks, O(n + m) memory), `Grid` (images)
 `round_plan`         a plan next to a given one that has the marginals exactly

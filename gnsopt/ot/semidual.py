@@ -70,6 +70,11 @@ class State:
         assert self._anchor.kernel is not None
         return self._anchor.kernel, self._u, self._v
 
+    def kernel_at(self, y: Array) -> tuple[Kernel, Array]:
+        """Return the kernel of the run and the column scalings at other potentials."""
+        kernel, v, _ = self._anchor.at(y, self._reg)
+        return kernel, v
+
     def weights(self) -> tuple[Kernel, Array, Array]:
         """Return ``E, w, v`` with ``P' diag(1/r) P = diag(v) E' diag(w) E diag(v)``, r being the row sums of P."""
         kernel, u, v = self.scalings()
@@ -169,11 +174,13 @@ class SemiDual(Objective):
 
     def sinkhorn(self, x: Point, steps: int) -> Point:
         """Return the point after up to `steps` Sinkhorn iterations: fewer where the kernel has to be anchored anew."""
-        kernel, _, v = x.z.scalings()
-        w = v.copy()
-        done = kernel.burst(w, self.a, self.b, steps)
-        y = x.x + np.log(w / v) if done else self.column_update(x.x, x.z)
-        x.counts.njev += max(done, 1) - 1  # each iteration is a gradient; the last one counts with the point
+        y, done = self.column_update(x.x, x.z), 1  # needs only the column sums, which are there
+        if steps > 1 and x.z.trusted:
+            kernel, v = x.z.kernel_at(y)
+            w = v.copy()
+            done += kernel.burst(w, self.a, self.b, steps - 1)
+            y = y + np.log(w / v)
+        x.counts.njev += done - 1  # each iteration is a gradient; the last one counts with the point
         return x.at(y)
 
 

@@ -38,6 +38,8 @@ from gnsopt.ot.geometry import Geometry
 from gnsopt.ot.semidual import SemiDual, State, TransportHessian, column_logs
 from gnsopt.point import Point
 
+LARGEST = 600.0  # logarithms of masses above are taken for an overflow
+
 
 class UnbalancedState(State):
     """The plan at one y.
@@ -63,7 +65,7 @@ class UnbalancedState(State):
         self.log_r = problem.row_potentials(self) + self.L
         with np.errstate(over="ignore"):
             self._a = np.exp(self.log_r)
-        if not (np.isfinite(self._a).all() and np.isfinite(self.target).all()):
+        if not max(self.log_r.max(), self.log_target.max()) < LARGEST:
             self.c, self.f = np.full_like(self.c, np.nan), np.nan
             return
         self._u = self._a / self._s

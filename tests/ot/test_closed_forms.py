@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from scipy.optimize import linear_sum_assignment, linprog
 
-from gnsopt.ot import PointCloud, solve
+from gnsopt.ot import Grid, PointCloud, solve
 
 METHODS = ("auto", "newton", "sinkhorn")
 
@@ -68,6 +69,20 @@ def test_gaussians_on_a_grid():
     np.testing.assert_allclose(found.value_kl, value, atol=1e-9)
     P = found.plan
     np.testing.assert_allclose(x @ P @ x - (a @ x) * (b @ x), c, atol=1e-9)
+
+
+def test_gaussians_in_the_plane_on_a_grid():
+    """Cross-covariance ``R D R^(-1)/2 - s^2 I/2``, ``R = A^(1/2)``, ``D = (4 R B R + s^4 I)^(1/2)``, eps = 2 s^2."""
+    A, B, eps = np.array([[0.5, 0.2], [0.2, 0.4]]), np.array([[0.3, -0.1], [-0.1, 0.6]]), 0.5
+    x = np.linspace(-4.5, 4.5, 46)
+    points = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
+    a, b = (np.exp(-0.5 * np.einsum("ij,jk,ik->i", points, np.linalg.inv(S), points)) for S in (A, B))
+    a, b = a / a.sum(), b / b.sum()
+    found = solve(a, b, Grid((x, x)), eps)
+    root, s2 = sqrtm(A).real, eps / 2
+    D = sqrtm(4 * root @ B @ root + s2**2 * np.eye(2)).real
+    expected = root @ D @ np.linalg.inv(root) / 2 - s2 * np.eye(2) / 2
+    np.testing.assert_allclose(points.T @ found.plan @ points, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -136,3 +151,14 @@ def test_relative_regularisation(make):
         found = solve(a, b, C, reg_rel=0.2, scale=scale)
         assert found.problem.reg == pytest.approx(0.2 * size, rel=1e-12)
         np.testing.assert_allclose(found.plan, solve(a, b, C, 0.2 * size).plan, rtol=1e-9)
+
+
+def test_weak_duality_at_any_potentials(make):
+    """``<a, x> + <b, y> - reg sum P + reg`` is below the optimal value, for any x and y."""
+    a, b, C, reg = make.random(8, 6)
+    best = solve(a, b, C, reg, tol=1e-13)
+    rng = np.random.default_rng(0)
+    for size in (1e-3, 0.1, 1.0):
+        x, y = best.phi + size * rng.standard_normal(8), best.psi + size * rng.standard_normal(6)
+        dual = a @ x + b @ y - reg * np.exp((x[:, None] + y - C) / reg).sum() + reg
+        assert dual < best.value

@@ -105,12 +105,14 @@ def test_burst_ends_before_scalings_leave_their_range(make):
 
 
 @pytest.mark.parametrize("reg", [0.5, 0.01])
-def test_anchor_answers_the_same_near_and_far(reg, make):
+@pytest.mark.parametrize("kept", ["dense", "sparse"])
+def test_anchor_answers_the_same_near_and_far(reg, kept, make, monkeypatch):
     """At any sequence of potentials the sums are those of a kernel built on the spot."""
+    monkeypatch.setattr(anchor, "SPARSE_PAYS", float(kept == "sparse"))
     a, _, C, _ = make.random(25, 20)
     kept, rng = Anchor(CostMatrix(C)), np.random.default_rng(5)
     y, generations = np.zeros(20), set()
-    for step in (0.0, 0.1, 1.0, 100.0, 1e4, 1e-3):
+    for step in (0.0, 0.1, 1.0, 8.0, 100.0, 1e4, 1e-3):
         y = y + step * rng.standard_normal(20) + step
         kernel, v, shift = kept.at(y, reg)
         generations.add(kept.generation)
@@ -119,9 +121,22 @@ def test_anchor_answers_the_same_near_and_far(reg, make):
         s1, c1 = fresh.scale(np.ones(20), a)
         np.testing.assert_allclose(kernel.top + np.log(s) + shift, fresh.top + np.log(s1), rtol=1e-13, atol=1e-12)
         np.testing.assert_allclose(c * v, c1, rtol=1e-10, atol=1e-16)
-    assert 1 < len(generations) < 6
+    assert 1 < len(generations) < 7
     kept.at(y, 2 * reg)
     assert kept.generation not in generations, "another reg needs another kernel"
+
+
+def test_sparse_kernels_are_not_used_where_what_they_left_out_matters(monkeypatch):
+    """The other entry of each row is 1e-24 of the first, then most of it."""
+    monkeypatch.setattr(anchor, "SPARSE_PAYS", 1.0)
+    kept = Anchor(CostMatrix([[0.0, 55.0], [55.0, 0.0], [0.0, 0.0]]))
+    kernel, _, _ = kept.at(np.zeros(2), 1.0)
+    assert kernel.data.size == 4
+    kernel, v, _ = kept.at(np.array([-20.0, 25.0]), 1.0)
+    s, _ = kernel.scale(v, np.ones(3))
+    np.testing.assert_allclose(
+        np.log(s[0] / s[2]) + kernel.top[0] - kernel.top[2], np.log1p(np.exp(-10)) - 45, rtol=1e-9
+    )
 
 
 def test_point_cloud_costs_and_transposition():

@@ -118,7 +118,8 @@ def test_messages_and_summary(make):
 def test_convergence_is_not_claimed_below_the_rounding_of_the_potentials(make):
     a, b, C, _ = make.random(30, 20)
     with pytest.warns(NotConverged, match="limit of float64"):
-        found = solve(a, b, C, 1e-10)
+        found = solve(a, b, C, 1e-9)
+    assert found.run.success, "the run itself cannot see it: it works with one rounding of the kernel"
     assert found.status == "stalled"
     assert found.err1 > 1e-9
     assert np.isfinite(found.plan).all()

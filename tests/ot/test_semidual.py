@@ -52,6 +52,23 @@ def test_potentials_shifted_together_change_nothing(make):
     np.testing.assert_allclose(shifted.c, z.c, rtol=1e-13)
 
 
+@pytest.mark.parametrize("kept", ["dense", "sparse", "block"])
+def test_sinkhorn_steps_of_columns_that_have_lost_their_mass(make, kept, monkeypatch):
+    """Column sums that underflow are no use; the step is then made in the log domain."""
+    monkeypatch.setattr(anchor, "SPARSE_PAYS", float(kept == "sparse"))
+    if kept == "block":
+        monkeypatch.setattr(anchor, "DENSE_BYTES", 0.0)
+        monkeypatch.setattr(anchor, "SPARSE_BYTES", 0.0)
+    problem = semidual(make, reg=0.05).fresh()
+    p, q = problem.geometry.offsets
+    for depth in (30.0, 60.0, 1e4):
+        x = gnsopt.Point(problem, np.array([0.0, -depth, 0.5, 0.0, -depth]))
+        y = problem.sinkhorn(x, 1).x
+        exponents = problem.row_potentials(x.z)[:, None] - ((problem.geometry.dense() - p[:, None]) - q) / problem.reg
+        expected = np.log(problem.b) - logsumexp(exponents, axis=0)
+        np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_a_state_outlives_its_kernel(make):
     """The Hessian of an earlier point is still right after the run has built another kernel."""
     problem = semidual(make, 30, 20, reg=0.05).fresh()

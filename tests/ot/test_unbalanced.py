@@ -91,6 +91,15 @@ def test_dear_marginals_are_met_and_cheap_ones_vanish(make):
     np.testing.assert_array_equal(exact.plan, solve(a, b, C, reg).plan)
 
 
+@pytest.mark.parametrize("rho", [10.0, 1000.0])
+def test_masses_that_differ_cost_no_iterations_however_dear_they_are(rho):
+    """The best translation is known; without it Sinkhorn takes 1300 iterations, and 80 000 (measured)."""
+    a, b, C = data()
+    found = solve(a, 10 * b, C, 0.05, rho=rho, method="sinkhorn")
+    assert found.converged
+    assert found.n_iter <= 300
+
+
 def test_constants_on_the_cost_matter_and_points_far_away_are_left_out():
     X = np.array([0.0, 0.1, 50.0])
     found = solve([1, 1, 1], [1, 1], PointCloud(X, [0.0, 0.1]), 0.01, rho=1.0)

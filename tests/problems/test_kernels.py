@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import random_array
 from scipy.special import expit, logsumexp, softmax
 
-from gnsopt.kernels import csr
+from gnsopt.kernels import blocks, csr, dense
 from gnsopt.kernels import logistic as logistic_kernel
 from gnsopt.kernels import softmax as softmax_kernel
 
@@ -84,19 +84,107 @@ def test_softmax_residuals_sum_to_zero():
     assert np.abs(R.sum(axis=1)).max() <= 1e-17
 
 
+@pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
-def test_csr_second_moments(density):
+def test_csr_kernels(density, index):
+    """Each adds to what is there, or overwrites all of it, and touches nothing else."""
     rng = np.random.default_rng(1)
     X = random_array((40, 13), density=density, rng=rng, data_sampler=rng.standard_normal, format="csr")
     X.sort_indices()
-    A, w = X.toarray(), rng.normal(size=(40, 3))
+    rows = X.indptr.astype(index), X.indices.astype(index), X.data
+    X, w = X.toarray(), rng.normal(size=(40, 3))
     w[::5] = 0.0
-    start = rng.normal(size=(13, 13))
-    G = start.copy()
-    csr.weighted_gram(X.indptr, X.indices, X.data, w[:, 0].copy(), G)
-    # added to what is there, lower triangle only
-    np.testing.assert_allclose(np.tril(G), np.tril(start + A.T @ (w[:, :1] * A)), atol=1e-14)
-    np.testing.assert_array_equal(np.triu(G, 1), np.triu(start, 1))
+    for intercept in (False, True):
+        A = np.hstack([X, np.ones((40, 1))]) if intercept else X
+        e = A.shape[1]
+        moments = np.einsum("ic,il,ij->ljc", w, A, A)
+        start = rng.normal(size=(e, e, 3))
+        G = start[:, :, 0].copy()
+        csr.weighted_gram(*rows, w[:, 0].copy(), intercept, G)
+        np.testing.assert_allclose(np.triu(G), np.triu(start[:, :, 0] + moments[:, :, 0]), atol=1e-14)
+        np.testing.assert_array_equal(np.tril(G, -1), np.tril(start[:, :, 0], -1))
+        upper = np.triu(np.ones((e, e)))[:, :, None]
+        for first, behind in ((0, e), (0, 5), (5, 8), (8, e)):
+            B = start[first:behind].copy()
+            csr.weighted_grams(*rows, w, intercept, first, np.zeros(3), B)
+            np.testing.assert_allclose(B, (start + upper * moments)[first:behind], atol=1e-14)
+        v, out = rng.normal(size=e), np.ones(e)
+        csr.weighted_product(*rows, w[:, 0].copy(), v, intercept, out)
+        np.testing.assert_allclose(out, 1 + A.T @ (w[:, 0] * (A @ v)), atol=1e-13)
+    V, shift = rng.normal(size=(13, 4)), rng.normal(size=4)
+    Z, out = np.full((40, 3), np.nan), np.ones((13, 4))
+    csr.scores(*rows, V, shift, Z)
+    np.testing.assert_allclose(Z, (X @ V + shift)[:, :3], atol=1e-14)
+    csr.accumulate(*rows, w, out)
+    np.testing.assert_allclose(out, 1 + np.pad(X.T @ w, ((0, 0), (0, 1))), atol=1e-14)
     out = np.ones((13, 3))
-    csr.weighted_squares(X.indptr, X.indices, X.data, w, out)
-    np.testing.assert_allclose(out, 1 + (A**2).T @ w, atol=1e-14)
+    csr.weighted_squares(*rows, w, out)
+    np.testing.assert_allclose(out, 1 + (X**2).T @ w, atol=1e-14)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("n", [1, 6, 256, 261])
+@pytest.mark.parametrize("d", [1, 4, 7, 12])
+def test_dense_kernels(n, d, intercept):
+    rng = np.random.default_rng(2)
+    X, w, scale = rng.normal(size=(n, d)), rng.normal(size=(n, 5)), 2.0 ** rng.integers(-3, 3, d)
+    A = np.hstack([X, np.ones((n, 1))]) if intercept else X
+    e = A.shape[1]
+    f, width = -(-e // 4) * 4, -(-min(n, dense.SAMPLES) // 8) * 8
+    scaled = A * np.append(scale, 1.0)[:e]
+    moments = np.einsum("ic,il,ij->clj", w, scaled, scaled)
+    G = np.ones((5, f + 2, f))
+    dense.weighted_grams(X, w, scale, intercept, np.zeros((f + 2, width)), np.zeros((f, width)), G)
+    np.testing.assert_allclose(np.triu(G[:, :e, :e]), np.triu(1 + moments), atol=1e-11)
+    B = np.ones((f, f, 6))
+    work = [np.zeros((rows, width)) for rows in (f, f, 6)]
+    dense.pair_grams(X, w, scale, intercept, *work, B)
+    np.testing.assert_allclose(np.triu(B[:e, :e, :5].transpose(2, 0, 1)), np.triu(1 + moments), atol=1e-11)
+    v, out = rng.normal(size=e), np.ones(e)
+    dense.weighted_product(X, w[:, 0].copy(), v, intercept, out)
+    np.testing.assert_allclose(out, 1 + A.T @ (w[:, 0] * (A @ v)), atol=1e-11)
+    V, Z, out = rng.normal(size=(6, d)), np.full((n, 5), np.nan), np.ones((5, d))
+    V[5] = 0.0
+    dense.scores(X, V, Z)
+    np.testing.assert_allclose(Z, X @ V[:5].T, atol=1e-13)
+    dense.accumulate(X, w, out)
+    np.testing.assert_allclose(out, 1 + w.T @ X, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 3, 8])
+def test_softmax_blocks(k):
+    rng = np.random.default_rng(3)
+    P, w, U = rng.dirichlet(np.ones(k), 9), rng.uniform(size=9), rng.normal(size=(9, k))
+    D = w[:, None, None] * (P[:, :, None] * np.eye(k) - P[:, :, None] * P[:, None, :])
+    out = np.full((9, k), np.nan)
+    blocks.softmax_apply(P, w, U, out)
+    np.testing.assert_allclose(out, np.einsum("iab,ib->ia", D, U), atol=1e-15)
+    blocks.softmax_apply(P, w, U, U)  # in place
+    np.testing.assert_array_equal(U, out)
+    blocks.softmax_diagonals(P, w, out)
+    np.testing.assert_allclose(out, np.einsum("iaa->ia", D), rtol=1e-13)
+    pairs = np.array([(a, b) for a in range(k) for b in range(a)])
+    out = np.full((9, len(pairs)), np.nan)
+    blocks.softmax_pairs(P, w, out)
+    np.testing.assert_allclose(out, D[:, pairs[:, 0], pairs[:, 1]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("sums_to_zero", [False, True])
+def test_blocks_are_spread_over_the_classes(sums_to_zero):
+    """Strips and groups of pairs, one after the other, add up to the whole matrix."""
+    rng = np.random.default_rng(4)
+    e, k = 5, 4
+    pairs = np.array([(a, b) for a in range(k) for b in range(a + (not sums_to_zero))])
+    B = rng.normal(size=(e, e, len(pairs)))
+    B += B.transpose(1, 0, 2)
+    expected = np.zeros((e, k, e, k))
+    for c, (a, b) in enumerate(pairs):
+        expected[:, a, :, b] = expected[:, b, :, a] = B[:, :, c]
+        if sums_to_zero:
+            expected[:, a, :, a] -= B[:, :, c]
+            expected[:, b, :, b] -= B[:, :, c]
+    H = np.ones((e * k, e * k))
+    for lo, hi in ((0, 2), (2, 5)):
+        for start, stop in ((0, 3), (3, len(pairs))):
+            blocks.spread(B[lo:hi, :, start:stop], lo, pairs[start:stop], sums_to_zero, k, H)
+    np.testing.assert_allclose(np.triu(H), np.triu(1 + expected.reshape(e * k, e * k)), atol=1e-14)

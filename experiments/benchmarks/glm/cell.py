@@ -41,6 +41,7 @@ TARGETS = ("r4", "r8", "g8")
 LONG = 1 / 3  # of the timeout: runs longer than that are not repeated
 PATIENCE = 2.5  # wall seconds for each of the timeout, which another load may need (chosen)
 REPEATS, ENOUGH = 9, 0.5  # timed runs at the most, and seconds of them that are enough (chosen)
+SAME = 8  # tolerances in a row that lead to the same point: the method comes no closer (chosen: four decades)
 GRAM = 4e12  # operations up to which a Hessian is built to know its price
 GRAM_SIDE = 6000  # and its side
 
@@ -182,7 +183,8 @@ def run(method: Method, task: Task, clock: Callable[[], float], timeout: float, 
         if watch.hits:
             limit(4 * timeout)
             again(method, task, tol, clock, timeout, judge, watch.hits)
-        if len(targets) == len(TARGETS) or spent > timeout:
+        ends = [each.get("gnorm") for each in answer["attempts"][-SAME:]]
+        if len(targets) == len(TARGETS) or spent > timeout or ends == ends[:1] * SAME:
             break
     faulthandler.cancel_dump_traceback_later()
     answer["status"] = "done" if len(targets) == len(TARGETS) else "timeout" if spent > timeout else "stopped short"
@@ -218,7 +220,7 @@ def limit(seconds: float) -> None:
 
     A limit on its CPU time would be steadier, but under one the system counts CPU time in ticks of milliseconds.
     """
-    faulthandler.dump_traceback_later(PATIENCE * seconds, exit=True, file=open(os.devnull, "w"))
+    faulthandler.dump_traceback_later(PATIENCE * max(seconds, 1.0), exit=True, file=open(os.devnull, "w"))
 
 
 def data_pass(task: Task, clock: Callable[[], float]) -> float:

@@ -215,7 +215,9 @@ def snapml_dual(task: Task, tol: float, watch: Any) -> Any:
 _COMPILED: dict[Any, Any] = {}  # by shape: compilation is not timed
 
 
-@method("jaxopt lbfgs", needs="jaxopt", tolerances=SWEEP[:9], takes=lambda size: not size.sparse)
+@method(
+    "jaxopt lbfgs", needs="jaxopt", tolerances=[tol for tol in SWEEP if tol > 1e-10], takes=lambda size: not size.sparse
+)
 def jaxopt_lbfgs(task: Task, tol: float, watch: Any) -> Any:
     """L-BFGS compiled as a whole; dense data only. Its overhead grows with its maxiter: 1e5 costs 9 ms."""
     key = (task.X.shape, task.k, task.intercept)

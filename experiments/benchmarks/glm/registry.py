@@ -16,7 +16,7 @@ from typing import Any
 from experiments.benchmarks.glm.tasks import Size, Task
 
 Fit = Callable[[Task, float, Any], Any]
-SWEEP = tuple(10.0**-power for power in range(1, 15))
+SWEEP = tuple(10.0 ** (-power / 2) for power in range(2, 29))  # 0.1 to 1e-14, two in a decade
 TIGHT = (1e-9,)  # of methods that are stopped by their iterates: below every target
 METHODS: dict[str, Method] = {}
 
