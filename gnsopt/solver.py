@@ -32,6 +32,7 @@ class Solver:
     requires_gradient: ClassVar[bool] = True
     supports_constraints: ClassVar[bool] = False
     monotone: ClassVar[bool] = True
+    ends_early: ClassVar[bool] = True  # whether inexact solves may stop where their residual is a gradient to stop at
 
     def __post_init__(self) -> None:
         """Check that numbers are numbers; subclasses check their ranges."""
@@ -104,7 +105,7 @@ class Solver:
         """
         self.refuse_constraints(bounds, constraints)
         rule = stop_rule(gtol, norm, f_target, maxiter, maxtime)
-        if not (stop is None or hasattr(stop, "__or__")):
+        if not (stop is None or isinstance(stop, StopRule)):
             raise TypeError(f"stop={stop!r} is not a StopRule; compose them with | and &, see gnsopt.stopping")
         rule = rule if stop is None else stop | rule
         if not isinstance(problem, Objective):
@@ -118,7 +119,8 @@ class Solver:
         B = problem.metric() if isinstance(metric, str) and metric == "auto" else as_metric(metric, problem.n)
         if B.n not in (None, problem.n):
             raise ValueError(f"metric is of order {B.n}; the problem has {problem.n} variables")
-        enough = {"inf": gtol, "2": gtol / np.sqrt(problem.n)}.get(norm, 0.0)
+        largest = {"inf": gtol, np.inf: gtol, "2": gtol / np.sqrt(problem.n), 2: gtol / np.sqrt(problem.n)}
+        enough = largest.get(norm, 0.0) if self.ends_early else 0.0
         point = Point(problem, start, Counts(), B, enough)
         return drive(
             self.iterates,
@@ -272,11 +274,11 @@ def stop_rule(gtol: float, norm: Any, f_target: float | None, maxiter: int, maxt
     ValueError
         If a value is out of range.
     """
-    if not (isinstance(gtol, Real) and gtol >= 0):
+    if not (isinstance(gtol, Real) and not isinstance(gtol, bool) and gtol >= 0):
         raise ValueError(f"gtol={gtol!r} must be a number >= 0")
     if not (isinstance(maxiter, int | np.integer) and maxiter >= 0):
         raise ValueError(f"maxiter={maxiter!r} must be an integer >= 0")
-    if norm not in ("inf", "2", "dual") and not (isinstance(norm, int | float) and norm >= 1):
+    if norm not in ("inf", "2", "dual") and not (isinstance(norm, Real) and not isinstance(norm, bool) and norm >= 1):
         raise ValueError(f"norm={norm!r} must be 'inf', '2', 'dual' or an order >= 1")
     rule: StopRule = GradientNorm(float(gtol), norm) | MaxIterations(int(maxiter))
     if f_target is not None:

@@ -36,7 +36,8 @@ class FromProblem:
         Inexact solves stop at ``|r|_* <= theta lam |h|``; 0.1 to 0.5 give the same number of outer steps, and 0.5 takes
         the fewest products [gns 5.2].
     floor : float, default=1e-8
-        Or at ``|r|_* <= floor |g|_*``: a step that gains eight digits needs no better one (chosen).
+        Or at ``|r|_* <= floor |g|_*``: a step that gains eight digits needs no better one (chosen). In a run that stops
+        on the largest entry of the gradient, also where no entry of r exceeds a quarter of `gtol`.
     max_products : int, default=20000
         Products per solve at the most.
     """

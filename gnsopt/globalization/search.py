@@ -50,7 +50,7 @@ def progress_ratio(x: Point, y: Point, lam: float) -> float:
     G = y.dual_norm
     if not math.isfinite(G):
         return -np.inf
-    return np.inf if y.vanishes else 8 * (lam / G) * (dec / G)
+    return np.inf if G == 0.0 or y.vanishes else 8 * (lam / G) * (dec / G)
 
 
 def gradient_ratio(x: Point, y: Point, lam: float) -> float:
@@ -73,7 +73,8 @@ def gradient_ratio(x: Point, y: Point, lam: float) -> float:
     G = y.dual_norm
     if not math.isfinite(G):
         return -np.inf
-    return np.inf if y.vanishes else 4 * lam * float(y.g @ (x.x - y.x)) / G / G
+    along = float(y.g @ (x.x - y.x))  # not negative: a decrease, by convexity
+    return np.inf if G == 0.0 or (y.vanishes and along >= 0.0) else 4 * lam * along / G / G
 
 
 def cubic_ratio(x: Point, y: Point, lam: float) -> float:
@@ -97,7 +98,7 @@ def cubic_ratio(x: Point, y: Point, lam: float) -> float:
     G = y.dual_norm
     if not math.isfinite(G):
         return -np.inf
-    return min(1.5 * dec / (lam * r * r), np.inf if y.vanishes else 2 * lam * r / G)
+    return min(1.5 * dec / (lam * r * r), np.inf if G == 0.0 or y.vanishes else 2 * lam * r / G)
 
 
 def no_test(x: Point, y: Point, lam: float) -> float:

@@ -183,7 +183,8 @@ class ActiveRows(ByClass):
                 K = design.row_kernel(index, np.sqrt(inverse[:, c]))
                 K *= half
                 K *= half[:, None]
-                active.append((c, index, half, _factor(K, 1.0, 0.0)))
+                noise = 16 * np.finfo(float).eps * float(np.trace(K))
+                active.append((c, index, half, _factor(K, 1.0, noise)))
 
         def solve(R: Array) -> Array:
             out = R * inverse

@@ -164,6 +164,9 @@ class Composite(Objective):
         """Return the exact Hessian, which may be indefinite."""
         assert self._hess_u is not None  # or it is not offered
         H = self._hess_u(x.copy(), self._weights_at(z).copy())
+        if (_is_banded(H) and H.shape != (self.n, self.n)) or (isinstance(H, Form) and self.n != H.n):
+            shape = (H.n, H.n) if isinstance(H, Form) else H.shape
+            raise TypeError(f"hess_u returned a matrix of shape {shape}; it must be ({self.n}, {self.n})")
         second = Banded(_lower_diagonals(H)) if _is_banded(H) else as_form(H, self.n)
         return self._pulled_back(x, z, self.loss.hess(z.u, z.s), second)
 
@@ -179,7 +182,10 @@ class Composite(Objective):
         """Return ``f(x) - f(x + h)`` from the change of u."""
         assert self._change is not None  # or it is not offered
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.loss.difference(z.u, z.s, np.asarray(self._change(x, h), dtype=float))
+            d = np.asarray(self._change(x, h), dtype=float)
+            if d.shape != z.u.shape:
+                raise TypeError(f"change returned an array of shape {d.shape}; it must be {z.u.shape}")
+            return self.loss.difference(z.u, z.s, d)
 
     def _weights_at(self, z: Inner) -> Array:
         if z.w is None:
@@ -468,7 +474,7 @@ def _weighted_gram(J: BandedMatrix, d: Array) -> Array:
 def _lower_diagonals(S: Any) -> Array:
     """Return the lower diagonals of a symmetric ``dia_array`` as `Banded` takes them."""
     half = BandedMatrix(S.offsets, S.data, S.shape)
-    bands = np.zeros((1 - min(0, *half.offsets), S.shape[1]))
+    bands = np.zeros((1 - min((0, *half.offsets)), S.shape[1]))
     for o, row in zip(half.offsets, half.data, strict=True):
         if o <= 0:
             bands[-o] += row

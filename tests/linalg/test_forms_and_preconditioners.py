@@ -305,3 +305,14 @@ def test_block_diagonal_structure_of_the_class_blocks():
 def test_hessians_of_the_wrong_shape_are_refused(H):
     with pytest.raises(ValueError, match=r"hess.*\(4, 4\)"):
         as_form(H, 4)
+
+
+def test_active_rows_of_dependent_rows_stay_positive_definite():
+    """Two copies of each row, almost no shift: rounding makes the kernel indefinite, and it is lifted."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 400))
+    form = Gram(Design(np.vstack([X, X])), rows_of("softmax", 60, 3)[0], np.zeros(1200))
+    apply = ActiveRows(form).at(1e-20, as_metric(None, 1200))
+    for seed in range(5):
+        r = form.matvec(np.random.default_rng(seed).standard_normal(1200))
+        assert r @ apply(r) > 0

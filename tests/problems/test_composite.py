@@ -23,7 +23,7 @@ from gnsopt import (
     curvature,
 )
 from gnsopt.exceptions import MissingRequirement
-from gnsopt.linalg.structured import Banded, BandedRankOne, Zero
+from gnsopt.linalg.structured import Banded, BandedRankOne, Diagonal, Zero
 from gnsopt.problems import NormPower, PseudoHuber, Separable, SmoothMax, Softplus, Squared
 from gnsopt.problems.composite import Congruence
 from gnsopt.problems.rosenbrock import jacobian, residual, residual_change, second
@@ -766,3 +766,29 @@ def test_arrays_of_the_wrong_shape_are_refused(problem, message):
     kind = "exact" if problem.offers("hess") else "gauss_newton"
     with pytest.raises(ValueError, match=message):
         GradNormSmooth(curvature=kind).minimize(problem, np.ones(M))
+
+
+def small(**changes):
+    """Six residuals of six variables with a banded Jacobian."""
+    given = {"loss": Squared(), "u": lambda x: x**2, "jac": lambda x: dia_array(np.diag(2 * x)), "n": 6}
+    return Composite(**(given | changes))
+
+
+def test_an_inner_hessian_without_diagonals_is_zero():
+    problem = small(hess_u=lambda x, w: dia_array((6, 6)))
+    x = Point(problem, np.ones(6))
+    np.testing.assert_allclose(x.hess().dense(), x.hess("gauss_newton").dense())
+
+
+@pytest.mark.parametrize("H", [dia_array([[5.0]]), Diagonal(np.array([5.0]))], ids=["dia_array", "form"])
+def test_an_inner_hessian_of_the_wrong_order_is_refused(H):
+    problem = small(hess_u=lambda x, w: H)
+    with pytest.raises(TypeError, match=r"hess_u returned .* must be \(6, 6\)"):
+        GradNormSmooth("exact").minimize(problem, np.ones(6))
+
+
+@pytest.mark.parametrize("change", [lambda x, h: 0.1, lambda x, h: np.ones((6, 1))], ids=["number", "column"])
+def test_a_change_of_the_wrong_shape_is_refused(change):
+    problem = small(change=change)
+    with pytest.raises(TypeError, match=r"change returned .* must be \(6,\)"):
+        problem.difference(np.ones(6), problem.prepare(np.ones(6)), np.ones(6))

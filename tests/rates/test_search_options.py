@@ -5,6 +5,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 import gnsopt
+from gnsopt import GradNormSmooth, Rosenbrock, Softmax, SuperNewton
+from gnsopt.datasets import make_softmax
+from gnsopt.stopping import GradientNorm
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +138,50 @@ def test_extrapolation_never_raises_the_value_and_converges(problem, solution):
 def test_misspelt_settings_are_named(problem, settings, name):
     with pytest.raises(ValueError, match=name):
         gnsopt.GradNormSmooth(**settings).minimize(problem)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [SuperNewton(H0=1e-7, H_min=1e-7, metric=None), GradNormSmooth(accept="gradient", gamma0=1e7, metric=None)],
+    ids=["super-newton", "gradient test"],
+)
+def test_a_small_gradient_beyond_the_minimiser_is_no_reason_to_rise(solver):
+    """Convex, with slopes -1 on the left and 5e-9 on the right: far on the right the gradient is below gtol."""
+    a, b = (5e-9 - 1) / 2, (5e-9 + 1) / 2
+    res = gnsopt.minimize(
+        lambda x: a * x[0] + b * np.sqrt(x[0] ** 2 + 1e-18),
+        np.array([-1e-4]),
+        jac=lambda x: a + b * x / np.sqrt(x**2 + 1e-18),
+        hess=lambda x: np.diag(b * 1e-18 / (x**2 + 1e-18) ** 1.5),
+        method=solver,
+        options={"maxiter": 300},
+    )
+    assert np.diff(res.trace["fun"]).max() <= 0
+    assert res.fun < 1e-4
+
+
+def test_a_gradient_whose_norm_underflows_ends_the_run():
+    res = gnsopt.minimize(
+        lambda x: float(np.exp(-x[0])),
+        [0.0],
+        jac=lambda x: -np.exp(-x),
+        hess=lambda x: np.exp(-x)[:, None],
+        method=GradNormSmooth(metric=16.0),
+        options={"gtol": 0.0},
+    )
+    assert np.isfinite(res.fun)
+
+
+def test_both_spellings_of_a_norm_give_the_same_run():
+    X, y = make_softmax(300, 40, 5)
+    problem = Softmax(X, y, l2=1e-4)
+    for word, number in (("inf", np.inf), ("2", 2), ("2", np.int64(2))):
+        runs = [GradNormSmooth("exact:cg").minimize(problem, norm=norm) for norm in (word, number)]
+        assert runs[0].nhessp == runs[1].nhessp
+        np.testing.assert_array_equal(runs[0].x, runs[1].x)
+
+
+@pytest.mark.parametrize("stop", [3, GradientNorm])
+def test_a_stop_that_is_no_rule_is_named(stop):
+    with pytest.raises(TypeError, match="stop="):
+        GradNormSmooth().minimize(Rosenbrock(), stop=stop)
