@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from experiments import transport
+from experiments.instance import Instance
 from gnsopt import (
     ChebyshevChain,
     Logistic,
     LogSumExp,
-    Objective,
     Point,
     PoissonRegression,
     PolytopeFeasibility,
@@ -39,15 +40,6 @@ from gnsopt.curvature import Build, Curvature, exact, start
 from gnsopt.linalg.forms import Operator, Shifted
 from gnsopt.registry import SOLVERS
 from gnsopt.solver import suggest
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A problem with its start (its own by default) and its metrics by name."""
-
-    objective: Objective
-    x0: Array | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def uniform(rows: int, columns: int, offsets: int, seed: int) -> tuple[Array, Array]:
@@ -150,6 +142,7 @@ PROBLEMS: dict[str, Callable[..., Instance]] = {
         softmax,
         squared,
         poisson,
+        *transport.BUILDERS,
     )
 }
 
@@ -198,8 +191,10 @@ def solver(settings: dict[str, Any], instance: Instance, seed: int) -> Solver:
     """Build the solver that a cell names, with the instance's matrix where it names a metric."""
     settings = dict(settings)
     method = settings.pop("method")
+    if method in transport.METHODS:
+        return transport.METHODS[method](**settings)
     if method not in SOLVERS:
-        raise ValueError(f"method {method!r} is unknown; {suggest(method, SOLVERS)}")
+        raise ValueError(f"method {method!r} is unknown; {suggest(method, [*SOLVERS, *transport.METHODS])}")
     metric = settings.get("metric", "auto")
     if isinstance(metric, str) and metric != "auto":
         metrics = {"identity": None, **instance.metrics}

@@ -82,7 +82,7 @@ def measure(cell: Cell, f_star: float | None) -> tuple[dict[str, Any], dict[str,
         "curvature": median.curvature,
         "message": median.message,
     }
-    return facts, median.trace.as_dict()
+    return facts, median.trace.as_dict() | median.get("arrays", {})
 
 
 def _seconds(found: OptimizeResult) -> float:
@@ -103,6 +103,7 @@ def _minimize(cell: Cell, f_star: float | None, **overrides: Any) -> OptimizeRes
     found = solver.minimize(instance.objective, instance.x0, **stop | overrides)
     if found.status == Status.INTERRUPTED:  # the driver made a result of Ctrl-C: the sweep ends here
         raise KeyboardInterrupt
+    found["arrays"] = instance.arrays(found)
     return found
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from gnsopt.kernels import sinkhorn as passes
 from gnsopt.linalg.design import DENSE_PASS
 from gnsopt.linalg.forms import Form
 from gnsopt.linalg.metric import DiagonalMetric
-from gnsopt.ot.geometry import Geometry
+from gnsopt.ot.geometry import Geometry, as_numbers
 from gnsopt.ot.semidual import SemiDual
 from gnsopt.point import Point
 
@@ -43,7 +44,7 @@ class Constraint:
     Parameters
     ----------
     D : array_like of shape (n, m)
-        Finite coefficients; negate them for an upper bound.
+        Finite coefficients, copied; negate them for an upper bound.
     bound : float, default=0.0
         Right-hand side.
     kind : {">=", "=="}, default=">="
@@ -54,15 +55,22 @@ class Constraint:
     bound: float = 0.0
     kind: str = ">="
 
+    def __post_init__(self) -> None:
+        """Copy and check what does not depend on the problem."""
+        D = as_numbers(self.D, "constraints: D")
+        if D.dtype.kind not in "fiub":
+            raise ValueError(f"constraints: D has dtype {D.dtype}; it must hold numbers")
+        object.__setattr__(self, "D", np.array(D, dtype=float))
+        if self.kind not in KINDS:
+            raise ValueError(f"constraints: kind={self.kind!r} is unknown; choose one of {KINDS}")
+        if not (isinstance(self.bound, Real) and np.isfinite(self.bound)):
+            raise ValueError(f"constraints: bound={self.bound!r} must be a finite number")
+
     def checked(self, shape: tuple[int, int]) -> Array:
         """Return the coefficients as an array of this shape, or raise ValueError."""
         D = np.asarray(self.D, dtype=float)
         if D.shape != shape or not np.isfinite(D).all():
             raise ValueError(f"constraints: D has shape {D.shape}; it must be finite and of the shape {shape} of C")
-        if self.kind not in KINDS:
-            raise ValueError(f"constraints: kind={self.kind!r} is unknown; choose one of {KINDS}")
-        if not np.isfinite(self.bound):
-            raise ValueError(f"constraints: bound={self.bound!r} must be finite")
         return D
 
 

@@ -72,6 +72,11 @@ class ConstrainedResult(OTResult):
         return Moments(r, c, cost, entropy)
 
     @property
+    def value_kl(self) -> float:
+        """``<C, P> + reg KL(P | a b'/mass)``."""
+        return self.value + self.problem.kl_shift
+
+    @property
     def slacks(self) -> Array:
         """``<D_k, P> - bound_k``."""
         P = self.plan

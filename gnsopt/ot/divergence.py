@@ -3,12 +3,17 @@ r"""The debiased Sinkhorn divergence [1].
     S(a, b) = V(a, b) - V(a, a)/2 - V(b, b)/2,      V = min <C, P> + reg KL(P | a b'),
 
 zero for equal measures, positive otherwise where ``exp(-C/reg)`` is a positive definite kernel, as for both Euclidean
-costs. Each term is solved to the tolerance, so that the sum of the three gaps bounds the error of S.
+costs. Each term is solved to the tolerance, so that the sum of the bounds of their errors bounds that of S. Unbalanced,
+with a price rho of the marginals, V has their penalties and S one more term [2],
+
+    S(a, b) = V(a, b) - V(a, a)/2 - V(b, b)/2 + reg/2 (sum a - sum b)^2.
 
 References
 ----------
 [1] Feydy, Sejourne, Vialard, Amari, Trouve, Peyre, "Interpolating between optimal transport and MMD using Sinkhorn
 divergences", AISTATS 2019.
+[2] Sejourne, Feydy, Vialard, Trouve, Peyre, "Sinkhorn divergences for unbalanced optimal transport", 1910.12958,
+definition 2.
 """
 
 from __future__ import annotations
@@ -41,13 +46,23 @@ class Divergence:
 
     @property
     def value(self) -> float:
-        """``V(a, b) - V(a, a)/2 - V(b, b)/2``."""
-        return self.ab.value_kl - 0.5 * (self.aa.value_kl + self.bb.value_kl)
+        """``V(a, b) - V(a, a)/2 - V(b, b)/2``; unbalanced, with the term of the masses."""
+        return self.ab.value_kl - 0.5 * (self.aa.value_kl + self.bb.value_kl) + 0.5 * self._reg * self._excess**2
+
+    @property
+    def _reg(self) -> float:
+        return self.ab.problem.reg
+
+    @property
+    def _excess(self) -> float:
+        """By how much the masses differ; zero for balanced transport."""
+        problem = self.ab.problem
+        return 0.0 if problem.rho is None else float(problem.a.sum() - problem.b.sum())
 
     @cached_property
     def error(self) -> float:
-        """Bound of the error of `value`, from the gaps of the three solutions."""
-        return self.ab.gap + 0.5 * (self.aa.gap + self.bb.gap)
+        """Bound of the error of `value`, rounding included, from those of the three solutions."""
+        return self.ab.value_error + 0.5 * (self.aa.value_error + self.bb.value_error)
 
     @property
     def converged(self) -> bool:
@@ -110,13 +125,23 @@ def sinkhorn_divergence(
     cost : {"sqeuclidean", "euclidean"} or callable, default="sqeuclidean"
         As in `PointCloud`; a callable must be symmetric.
     **options : dict
-        Options of `solve`.
+        Options of `solve`; with a number ``rho=`` the divergence is unbalanced.
 
     Returns
     -------
     Divergence
-        Value, bound of its error, gradients.
+        Value, bound of its error, gradients; unbalanced without the gradients.
+
+    Raises
+    ------
+    ValueError
+        If the prices of the two sides differ, or there are constraints: no divergence is defined then.
     """
+    rho = options.get("rho")
+    if isinstance(rho, tuple | list) and len(set(rho)) > 1:
+        raise ValueError(f"rho={rho!r}: a divergence has the same price on both sides; pass one number")
+    if options.get("constraints"):
+        raise ValueError("constraints: a divergence is of plain or unbalanced transport; leave them out")
     ab = solve(a, b, PointCloud(X, Y, cost), reg, **options)
     aa = solve(ab.problem.a, ab.problem.a, PointCloud(X, X, cost), reg, **options)
     bb = solve(ab.problem.b, ab.problem.b, PointCloud(Y, Y, cost), reg, **options)

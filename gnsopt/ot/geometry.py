@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from gnsopt._typing import Array, ArrayLike, IntArray
 from gnsopt.kernels import sinkhorn as passes
@@ -34,7 +34,7 @@ class Geometry(ABC):
     @cached_property
     def finite(self) -> bool:
         """Whether no pair is forbidden."""
-        return all(bool(np.isfinite(C.sum())) or bool(np.isfinite(C).all()) for _, C in self.blocks())
+        return all(_finite(C).size == C.size for _, C in self.blocks())
 
     @abstractmethod
     def rows(self, lo: int, hi: int) -> Array:
@@ -95,21 +95,26 @@ class Geometry(ABC):
         return np.concatenate([C for _, C in self.blocks()])
 
     @cached_property
-    def spread(self) -> tuple[float, float, float]:
-        """Least, largest and standard deviation of the finite costs; all zero where there is none."""
-        least, most, count, total, square = np.inf, -np.inf, 0, 0.0, 0.0
-        shift: float | None = None
+    def limits(self) -> tuple[float, float]:
+        """Least and largest finite cost; zero where there is none."""
+        least, most = np.inf, -np.inf
         for _, C in self.blocks():
-            finite = C[np.isfinite(C)] if not np.isfinite(C[:, 0].sum()) or not np.isfinite(C.sum()) else C
+            finite = _finite(C)
             if finite.size:
-                shift = float(finite.flat[0]) if shift is None else shift
                 least, most = min(least, float(finite.min())), max(most, float(finite.max()))
-                part = finite - shift
-                count, total = count + finite.size, total + float(part.sum())
-                square += float(np.vdot(part, part))
-        if count == 0:
-            return 0.0, 0.0, 0.0
-        return least, most, float(np.sqrt(max(square / count - (total / count) ** 2, 0.0)))
+        return (least, most) if least <= most else (0.0, 0.0)
+
+    @cached_property
+    def deviation(self) -> float:
+        """Standard deviation of the finite costs, computed in units of their range: squares may leave the floats."""
+        least, half = self.limits[0], 0.5 * self.limits[1] - 0.5 * self.limits[0]
+        if half == 0.0:
+            return 0.0
+        count, total, square = 0, 0.0, 0.0
+        for _, C in self.blocks():
+            part = (0.5 * _finite(C) - 0.5 * least) / half
+            count, total, square = count + part.size, total + float(part.sum()), square + float(np.vdot(part, part))
+        return 2 * half * float(np.sqrt(max(square / count - (total / count) ** 2, 0.0)))
 
     @cached_property
     def offsets(self) -> tuple[Array, Array]:
@@ -131,6 +136,34 @@ class Geometry(ABC):
         return max(float(passes.largest(C, p[rows], q)) for rows, C in self.blocks())
 
 
+def as_numbers(X: Any, what: str) -> Any:
+    """Return what the user gave as an array of any dtype.
+
+    Parameters
+    ----------
+    X : array_like
+        The user's.
+    what : str
+        Its name, for the message.
+
+    Returns
+    -------
+    ndarray
+        The array itself where it is one.
+
+    Raises
+    ------
+    ValueError
+        If its rows differ in length, or entries are masked.
+    """
+    if np.ma.is_masked(X):
+        raise ValueError(f"{what} has masked entries; fill them in, with +inf for a forbidden pair of a cost")
+    try:
+        return np.asarray(X)
+    except ValueError:
+        raise ValueError(f"{what} is ragged: its rows differ in length") from None
+
+
 def _check_costs(C: Array, what: str) -> None:
     """Raise ValueError unless every cost is a number or +inf."""
     least = float(np.min(C))
@@ -142,13 +175,21 @@ def _check_costs(C: Array, what: str) -> None:
         raise ValueError(f"{what} is -inf at ({i}, {j}); costs must be finite, or +inf for a forbidden pair")
 
 
+def _finite(C: Array) -> Array:
+    """Return the finite entries; the block itself where all of them are, as far as its sum tells."""
+    with np.errstate(over="ignore"):
+        whole = np.isfinite(C.sum())
+    return C if whole else C[np.isfinite(C)]
+
+
 class CostMatrix(Geometry):
     """A cost given entry by entry.
 
     Parameters
     ----------
     C : array_like or sparse array of shape (n, m)
-        Costs, +inf for forbidden pairs. In a sparse array the pairs that are not stored are forbidden.
+        Costs, +inf for forbidden pairs; copied. In a sparse array the pairs that are not stored are forbidden, and
+        entries at the same place add up.
 
     Raises
     ------
@@ -159,17 +200,26 @@ class CostMatrix(Geometry):
     stored = True
 
     def __init__(self, C: ArrayLike | Any) -> None:
-        if issparse(C):
-            S: Any = C.tocoo()  # type: ignore[attr-defined]
-            raw = np.full(S.shape, np.inf)
-            raw[S.coords[0], S.coords[1]] = S.data
-        else:
-            raw = np.asarray(C)
-        if raw.ndim != 2 or raw.size == 0 or raw.dtype.kind not in "fiub":
+        raw: Any = C if issparse(C) else as_numbers(C, "C")
+        if raw.ndim != 2 or 0 in raw.shape or raw.dtype.kind not in "fiub":
             raise ValueError(f"C has shape {raw.shape} and dtype {raw.dtype}; it must be an n x m matrix of numbers")
-        self.C: Array = np.ascontiguousarray(raw, dtype=float)
+        if issparse(C):
+            S: Any = csr_array(raw, dtype=float, copy=True)
+            S.sum_duplicates()  # what a sparse array means by two entries at one place
+            S = S.tocoo()
+            self.C: Array = np.full(S.shape, np.inf)
+            self.C[S.coords[0], S.coords[1]] = S.data
+        else:
+            self.C = np.array(raw, dtype=float, order="C")  # a copy: results are computed from it when asked for
         self.shape = (raw.shape[0], raw.shape[1])
         _check_costs(self.C, "C")
+
+    @classmethod
+    def _checked(cls, C: Array) -> CostMatrix:
+        """Return the geometry of checked costs, without another copy."""
+        geometry = cls.__new__(cls)
+        geometry.C, geometry.shape = np.ascontiguousarray(C), (C.shape[0], C.shape[1])
+        return geometry
 
     def rows(self, lo: int, hi: int) -> Array:
         """Return a view of the rows."""
@@ -181,11 +231,11 @@ class CostMatrix(Geometry):
 
     def transposed(self) -> CostMatrix:
         """Return ``C'``."""
-        return CostMatrix(self.C.T)
+        return self._checked(self.C.T)
 
     def take(self, i: IntArray, j: IntArray) -> CostMatrix:
         """Return the submatrix."""
-        return CostMatrix(self.C[np.ix_(i, j)])
+        return self._checked(self.C[np.ix_(i, j)])
 
 
 class PointCloud(Geometry):
@@ -256,7 +306,10 @@ class PointCloud(Geometry):
 
 
 def _points(X: ArrayLike, name: str) -> Array:
-    points = np.array(X, dtype=float, order="C")
+    raw = as_numbers(X, name)
+    if raw.dtype.kind not in "fiub":
+        raise ValueError(f"{name} has dtype {raw.dtype}; coordinates must be real numbers")
+    points = np.array(raw, dtype=float, order="C")
     points = points[:, None] if points.ndim == 1 else points
     if points.ndim != 2 or points.size == 0 or not np.isfinite(points).all():
         raise ValueError(f"{name} has shape {points.shape}; it must be (n, d) with finite coordinates")

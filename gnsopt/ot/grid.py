@@ -136,10 +136,16 @@ class Grid(Lookup):
         return one, other
 
     @property
-    def spread(self) -> tuple[float, float, float]:
-        """Least, largest and standard deviation of the costs."""
+    def limits(self) -> tuple[float, float]:
+        """Least and largest cost."""
         one, other = self.factors
-        return float(one.min() + other.min()), float(one.max() + other.max()), float(np.hypot(one.std(), other.std()))
+        return float(one.min() + other.min()), float(one.max() + other.max())
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the costs."""
+        most = self.limits[1] or 1.0  # squares may leave the floats
+        return most * float(np.hypot(*((C / most).std() for C in self.factors)))
 
 
 def _axes(X: Sequence[ArrayLike | int], name: str) -> list[Array]:

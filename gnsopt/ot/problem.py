@@ -20,7 +20,7 @@ from scipy.special import xlogy
 from gnsopt._typing import Array, ArrayLike, IntArray
 from gnsopt.ot.constrained import ConstrainedSemiDual, Constraint
 from gnsopt.ot.dual import Dual
-from gnsopt.ot.geometry import Geometry, as_geometry
+from gnsopt.ot.geometry import Geometry, as_geometry, as_numbers
 from gnsopt.ot.semidual import SemiDual, column_logs
 from gnsopt.ot.unbalanced import UnbalancedSemiDual
 
@@ -384,7 +384,7 @@ def _fill(phi: Array, known: IntArray, psi: Array, others: IntArray, geometry: G
 def _masses(a: ArrayLike | None, n: int, name: str, shape: tuple[int, int]) -> Array:
     if a is None:
         return np.full(n, 1.0 / n)
-    raw = np.asarray(a)
+    raw = as_numbers(a, name)
     if raw.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {raw.dtype}; it must hold numbers")
     mass = np.array(raw, dtype=float)
@@ -441,8 +441,7 @@ def _regularisation(geometry: Geometry, reg: float | None, reg_rel: float | None
         raise ValueError(f"scale={scale!r} is unknown; choose 'max' or 'std'")
     if reg is not None:
         return float(reg)
-    _, most, deviation = geometry.spread
-    size = most if scale == "max" else deviation
+    size = geometry.limits[1] if scale == "max" else geometry.deviation
     if size < 0:
         raise ValueError(f"reg_rel: the largest cost is {size:.6g}; give reg, or scale='std'")
     return float(value) * (size or 1.0)  # a zero cost: any reg has the same plan

@@ -16,10 +16,11 @@ from scipy.special import kl_div, xlogy
 from gnsopt._typing import Array
 from gnsopt.kernels import sinkhorn as passes
 from gnsopt.ot.problem import Infeasible, Problem
-from gnsopt.ot.rounding import Rounded, rounding
+from gnsopt.ot.rounding import Rounded, rounding, rounding_within
 from gnsopt.stopping import Status
 
 EPS = float(np.finfo(float).eps)
+FEW = 8.0  # roundings that a bound allows for (chosen)
 NAMES = {
     Status.CONVERGED: "converged",
     Status.MAXITER: "max_iter",
@@ -264,19 +265,54 @@ class OTResult:
 
     @property
     def value_kl(self) -> float:
-        """``<C, P> + reg KL(P | a b'/mass)``: POT's ``reg_type="KL"``, OTT's and GeomLoss's convention."""
-        return self.value + self.problem.kl_shift
+        """``<C, P> + reg KL(P | a b'/mass)``: POT's ``reg_type="KL"``, OTT's and GeomLoss's convention.
+
+        Summed from the potentials, ``<f, P 1> + <g, P'1>``: at a large reg the terms of the definition cancel.
+        """
+        f, g = self._kl_potentials
+        return float(self.moments.r @ f) + float(self.moments.c @ g)
+
+    @property
+    def _kl_potentials(self) -> tuple[Array, Array]:
+        """``f`` and ``g`` of the reduced problem, with ``P_ij = a_i b_j exp((f_i + g_j - C_ij)/reg)/mass``."""
+        x, y = self.reduced_potentials
+        return tuple(  # type: ignore[return-value]
+            offset + self.problem.reg * (v - np.log(mass))
+            for v, mass, offset in zip((x, y), self.problem.marginals, self.problem.reduced.offsets, strict=True)
+        )
+
+    @property
+    def value_error(self) -> float:
+        """Bound of ``|value_kl - its minimum|``: distance from the dual value, `gap`, and rounding."""
+        problem, (f, g), (r, c, *_) = self.problem, self._kl_potentials, self.moments
+        a, b = (problem.mass * v for v in problem.marginals)
+        beyond = float((r - a) @ f) + float((c - b) @ g) - problem.reg * (problem.mass - float(r.sum()))
+        return abs(beyond) + self.gap + self._rounding_error
+
+    @property
+    def _rounding_error(self) -> float:
+        """What a few roundings of the largest summands of the value amount to."""
+        problem = self.problem
+        logs = sum(float(np.abs(v).max()) for v in (*self.reduced_potentials, *map(np.log, problem.marginals)))
+        costs = problem.reduced.extent + sum(float(np.abs(v).max()) for v in problem.reduced.offsets)
+        return FEW * EPS * problem.mass * (problem.reg * logs + costs)
 
     @cached_property
     def _rounded(self) -> Rounded:
         a, b = (self.problem.mass * v for v in self.problem.marginals)
-        return rounding(lambda: ((rows, P) for rows, P, _ in self.blocks()), a, b)
+        found = None
+        if self.problem.forbids:
+            least = float(np.finfo(float).tiny)  # an allowed pair has an entry, also where it has underflowed
+            parts = [csr_array(np.where(np.isfinite(C), np.maximum(P, least), 0.0)) for _, P, C in self.blocks()]
+            found = rounding_within(csr_array(vstack(parts)), a, b)
+        return rounding(lambda: ((rows, P) for rows, P, _ in self.blocks()), a, b) if found is None else found
 
     @cached_property
     def gap(self) -> float:
         """Upper bound of the suboptimality: entropic value of the rounded plan Q minus the dual value.
 
-        It equals ``reg sum Q log(Q/P) - Q + P``, a sum of non-negative terms.
+        It equals ``reg sum Q log(Q/P) - Q + P``, a sum of non-negative terms. Infinite where the rounded plan needs a
+        forbidden pair: with forbidden pairs, far from convergence.
         """
         x, y = self.reduced_potentials
         p, q = self.problem.reduced.offsets
@@ -294,20 +330,26 @@ class OTResult:
     def interval(self) -> Interval:
         """Bounds of the unregularised cost: a feasible dual point, and the cost of the rounded plan.
 
-        The dual point is ``psi_j = min_i(C_ij - phi_i)``, then ``phi_i = min_j(C_ij - psi_j)``. The upper bound is
-        infinite where rounding would need a forbidden pair.
+        The dual point is ``psi_j = min_i(C_ij - phi_i)``, then ``phi_i = min_j(C_ij - psi_j)``, and begins with the
+        potentials less ``reg log a``: it is feasible whatever it begins with. Both ends are moved out by a few
+        roundings. The upper bound is infinite where rounding the plan would need a forbidden pair.
         """
         problem = self.problem
         a, b = (problem.mass * v for v in problem.marginals)
-        phi = problem.reg * self.reduced_potentials[0] + problem.reduced.offsets[0]
-        psi, upper = np.full(b.size, np.inf), 0.0
+        phi = self._kl_potentials[0]
+        phi -= float(a @ phi) / problem.mass
+        psi, upper, size = np.full(b.size, np.inf), 0.0, 0.0
         for rows, P, C in self.blocks():
             psi = np.minimum(psi, (C - phi[rows, None]).min(axis=0))
-            upper += inner(self._rounded.rows(rows, P), C)
-        lower = float(b @ psi)
+            Q = self._rounded.rows(rows, P)
+            upper += inner(Q, C)
+            size += inner(Q, np.abs(C))
+        lower, magnitude = float(b @ psi), float(b @ np.abs(psi))
         for rows, C in problem.reduced.blocks():
-            lower += float(a[rows] @ (C - psi).min(axis=1))
-        return Interval(lower, upper)
+            least = (C - psi).min(axis=1)
+            lower += float(a[rows] @ least)
+            magnitude += float(a[rows] @ np.abs(least))
+        return Interval(lower - FEW * EPS * magnitude, upper + FEW * EPS * size)
 
     def rounded_plan(self) -> Array:
         """Return the plan rounded to the marginals, shape (n, m): exactly feasible.

@@ -9,9 +9,10 @@ r"""Transport plans with at most k nonzeros in a column: ``ot.sparsity_constrain
    relaxation is tight.
 3. Elsewhere some columns of the relaxation's plan have more than k nonzeros. The k largest of each are kept, places
    that are left go to the best scores, and the quadratic problem on this support is solved in the same way: a plan
-   whose value is compared with the lower bound. Whether there is a plan at all is NP-hard to decide (k = 3:
-   3-partition); where this support carries none, one of exact column sums that misses the row sums is returned, and
-   is said to.
+   whose value is compared with the lower bound. Where this support carries no plan, which ties among the costs may do,
+   the same is tried with costs that a little noise has untied, and with a vertex of the transport polytope, which has
+   less than n + m nonzeros. Whether there is a plan at all is NP-hard to decide (k = 3: 3-partition); where none was
+   found, one of exact column sums that misses the row sums is returned, and is said to.
 
 Departures from [1]: Newton's method in place of L-BFGS (from zero it takes fewer passes over the costs, and gets to the
 limit of float64); the proximal terms, without which first- and second-order methods stall at the kinks of the
@@ -30,8 +31,8 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.optimize import OptimizeResult
-from scipy.sparse import csc_array
+from scipy.optimize import OptimizeResult, linear_sum_assignment, linprog
+from scipy.sparse import csc_array, csr_array, vstack
 
 from gnsopt._typing import Array, ArrayLike, IntArray
 from gnsopt.ot.problem import Problem
@@ -44,6 +45,8 @@ FIRST, FALL, LAST = 0.25, 0.2, 1e-4  # of eps times the mean mass of a column ov
 STAGES, STEPS = 200, 50  # stages, and Newton steps of one, at the most; 10 to 30 stages are usual (chosen)
 NEAR, POLISH = 1e-2, 30  # from so near, so many Newton steps on the semi-dual itself: one is enough on its support
 AFTER = 200  # Newton steps that a plan is always allowed after the relaxation (chosen)
+NOISE = (1e-6, 1e-3)  # added to costs that tie, in their range (chosen)
+VERTEX = 10**5  # pairs up to which a linear program is solved for a vertex (chosen: some seconds)
 RIDGE = 1e-3  # potential, in ranges of the costs, that a row sum missed by its whole is worth: rows come first (chosen)
 MESSAGES = {
     "optimal": "the relaxation is tight: the plan is optimal",
@@ -187,7 +190,7 @@ def sparsity_constrained(
     relaxed = task.solve(task.Ct, task.k, x)
     if relaxed.outcome == "tight":
         return task.result(relaxed, relaxed.z, "optimal")
-    plan, feasible = task.restrict(relaxed)
+    plan, feasible = task.feasible(relaxed)
     failed = relaxed.outcome if relaxed.outcome in ("infeasible", "max_iter") else "row_error"
     return task.result(relaxed, plan, "feasible" if feasible else failed)
 
@@ -203,20 +206,24 @@ class _Solved:
 
 
 class _Task:
-    """The problem between rows and columns with mass: mass one, costs without their offsets."""
+    """The problem between rows and columns with mass: mass one, costs less their offsets and over their range."""
 
     def __init__(self, problem: Problem, k: int, tol: float, max_iter: int) -> None:
         self.problem, self.tol, self.left = problem, tol, max_iter
         self.rows, self.columns = np.flatnonzero(problem.a > 0), np.flatnonzero(problem.b > 0)
         self.a, self.b = problem.a[self.rows] / problem.mass, problem.b[self.columns] / problem.mass
-        self.k, self.gamma = min(k, self.a.size), problem.reg * problem.mass
+        self.k, gamma = min(k, self.a.size), problem.reg * problem.mass
         refuse_small_k(self.a, self.b, self.k)
         geometry = problem.geometry.take(self.rows, self.columns)
         self.p, self.q = geometry.offsets
         self.Ct: Array = np.ascontiguousarray(geometry.dense().T) - self.p
         self.Ct -= self.q[:, None]
-        self.range = max(geometry.extent, self.gamma * float(self.b.max()))  # of the potentials
-        self.most = geometry.extent + 0.5 * self.gamma * float(self.b @ self.b)  # the value of any plan, at the most
+        self.unit = max(geometry.extent, gamma * float(self.b.max()))  # range of the potentials
+        if not np.finfo(float).tiny <= self.unit < np.inf:
+            raise ValueError(f"the costs and gamma span {self.unit:.3g}: too little or too much for float64")
+        self.Ct /= self.unit
+        self.gamma = gamma / self.unit
+        self.most = geometry.extent / self.unit + 0.5 * self.gamma * float(self.b @ self.b)  # the value of any plan
         self.history: list[dict[str, Any]] = []
 
     def reduced(self, alpha: ArrayLike) -> Array:
@@ -224,7 +231,7 @@ class _Task:
         x = np.asarray(alpha, dtype=float)
         if x.shape != self.problem.a.shape or not np.isfinite(x).all():
             raise ValueError(f"alpha0 has shape {x.shape}; it must be {self.problem.a.shape}, and finite")
-        return x[self.rows] - self.p
+        return (x[self.rows] - self.p) / self.unit
 
     def semi_dual(self, Ct: Array, k: int, eps: float = 0.0, ridge: float = 0.0) -> SparseSemiDual:
         return SparseSemiDual(Ct, self.a, self.b, self.gamma, k, eps, ridge)
@@ -232,10 +239,14 @@ class _Task:
     def minimize(self, name: str, objective: SparseSemiDual, x: Array, **options: Any) -> OptimizeResult:
         """Run the semismooth Newton method and write its row of the history."""
         options["maxiter"] = min(options.get("maxiter", self.left), self.left)
-        run = GradNormSmooth(gamma0=self.range).minimize(objective, x, norm=1.0, **options)
+        run = GradNormSmooth().minimize(objective, x, norm=1.0, **options)
         self.left -= run.nit
         counts = {count: int(run[count]) for count in ("nit", *COUNTS)}
-        facts = {"run": name, "eps": objective.eps, "status": Status(run.status).name.lower()}
+        facts = {
+            "run": name,
+            "eps": objective.eps * self.unit / self.problem.mass,
+            "status": Status(run.status).name.lower(),
+        }
         self.history.append({**facts, **counts, "seconds": float(run.trace["time"][-1])})
         return run
 
@@ -272,18 +283,60 @@ class _Task:
 
     def weights(self) -> Iterator[float]:
         """Yield eps for each stage."""
-        unit, ratio = self.range * self.b.size, FIRST  # a mean mass of a column is one over their number
+        ratio = FIRST * self.b.size  # a mean mass of a column is one over their number
         for _ in range(STAGES):
-            yield ratio * unit
-            ratio = max(FALL * ratio, LAST)
+            yield ratio
+            ratio = max(FALL * ratio, LAST * self.b.size)
 
     def meets(self, z: SharedColumns, cost: Array, lower: float) -> bool:
         """Whether a plan has the right row sums and attains the lower bound of the relaxation."""
         value = float(cost[z.columns(), z.rows] @ z.t) + 0.5 * self.gamma * z.norm()
         return _row_error(z, self.a) <= self.tol and abs(value - lower) <= self.tol * self.most
 
-    def restrict(self, relaxed: _Solved) -> tuple[SharedColumns, bool]:
-        """Solve on k places a column: the relaxed plan's largest entries, then the highest scores.
+    def feasible(self, relaxed: _Solved) -> tuple[SharedColumns, bool]:
+        """Return the first plan of at most k nonzeros in a column found, or one that misses the row sums, and which."""
+        z = relaxed.z
+        first, found = self.restrict(relaxed.x, z.columns(), z.rows, z.ranks())
+        if found or relaxed.outcome in ("infeasible", "max_iter"):
+            return first, found
+        columns, rows = self.vertex()
+        fits = columns.size > 0 and bool(np.bincount(columns).max() <= self.k)
+        if fits and self.k == 1:  # the quadratic term is a constant then: this is the best
+            return self.restrict(relaxed.x, columns, rows, 0)
+        for size in NOISE:
+            noise = size * np.random.default_rng(0).random(self.Ct.shape)
+            self.left = max(self.left, AFTER)
+            z = self.solve(self.Ct + noise, self.k, relaxed.x, "untied").z
+            if z.counts().max() <= self.k and _row_error(z, self.a) <= self.tol:
+                return z, True
+            plan, found = self.restrict(relaxed.x, z.columns(), z.rows, z.ranks())
+            if found:
+                return plan, True
+        if fits:
+            plan, found = self.restrict(relaxed.x, columns, rows, 0)
+        return (plan, True) if found else (first, False)
+
+    def vertex(self) -> tuple[IntArray, IntArray]:
+        """Return columns and rows of the nonzeros of a cheapest vertex of the polytope; none where it is too large."""
+        (m, n), allowed, none = self.Ct.shape, np.isfinite(self.Ct), (np.zeros(0, int), np.zeros(0, int))
+        if n == m and np.ptp(self.a) + np.ptp(self.b) <= self.tol / n:
+            try:
+                return linear_sum_assignment(self.Ct)
+            except ValueError:  # the forbidden pairs leave no permutation
+                return none
+        if n * m > VERTEX:
+            return none
+        columns, rows = np.nonzero(allowed)
+        at = np.arange(rows.size)
+        sides = (columns, m), (rows, n)
+        sums: Any = vstack([csr_array((np.ones(at.size), (i, at)), shape=(size, at.size)) for i, size in sides])
+        costs = self.Ct[columns, rows]
+        found: Any = linprog(costs, A_eq=sums, b_eq=np.concatenate([self.b, self.a]), method="highs-ds")
+        kept = found.x > self.tol * self.b[columns] if found.success else np.zeros(at.size, dtype=bool)
+        return columns[kept], rows[kept]
+
+    def restrict(self, x: Array, columns: IntArray, rows: IntArray, ranks: Any) -> tuple[SharedColumns, bool]:
+        """Solve on k places a column: those given, lowest ranks first, then the highest scores.
 
         Returns
         -------
@@ -292,20 +345,17 @@ class _Task:
         bool
             Whether it has the row sums.
         """
-        z = relaxed.z
-        order = relaxed.x - self.Ct
-        order[z.columns(), z.rows] = (
-            np.max(np.abs(order), where=np.isfinite(order), initial=0.0) + z.rows.size - z.ranks()
-        )
+        order = x - self.Ct
+        order[columns, rows] = np.max(np.abs(order), where=np.isfinite(order), initial=0.0) + 1.0 + rows.size - ranks
         kept = np.argpartition(-order, self.k - 1, axis=1)[:, : self.k]
         Ct = np.full_like(self.Ct, np.inf)
         np.put_along_axis(Ct, kept, np.take_along_axis(self.Ct, kept, axis=1), axis=1)
         self.left = max(self.left, AFTER)
-        found = self.solve(Ct, self.a.size, relaxed.x, "support")
+        found = self.solve(Ct, self.a.size, x, "support")
         if found.outcome == "tight":
             return found.z, True
-        penalised = self.semi_dual(Ct, self.a.size, ridge=RIDGE / (self.range * self.a.size))
-        run = self.minimize("row sums", penalised, relaxed.x, gtol=self.tol, maxiter=AFTER)
+        penalised = self.semi_dual(Ct, self.a.size, ridge=RIDGE / self.a.size)
+        run = self.minimize("row sums", penalised, x, gtol=self.tol, maxiter=AFTER)
         return penalised.prepare(run.x), False
 
     def result(self, relaxed: _Solved, z: SharedColumns, status: str) -> SparsePlan:
@@ -313,9 +363,9 @@ class _Task:
         problem, mass = self.problem, self.problem.mass
         exact = self.semi_dual(self.Ct, self.k).prepare(relaxed.x)
         alpha, beta = np.zeros(problem.a.size), np.zeros(problem.b.size)
-        alpha[self.rows], beta[self.columns] = relaxed.x + self.p, self.q - exact.tau
+        alpha[self.rows], beta[self.columns] = self.unit * relaxed.x + self.p, self.q - self.unit * exact.tau
         plan = self.expand(z)
-        costs = self.Ct[z.columns(), z.rows] + self.p[z.rows] + self.q[z.columns()]
+        costs = self.unit * self.Ct[z.columns(), z.rows] + self.p[z.rows] + self.q[z.columns()]
         cost = mass * float(costs @ z.t)
         row_sums, column_sums = np.asarray(plan.sum(axis=1)), np.asarray(plan.sum(axis=0))
         return SparsePlan(
@@ -337,7 +387,7 @@ class _Task:
 
     def bound(self, lower: float) -> float:
         """Return a lower bound in the user's units."""
-        return self.problem.mass * (lower + float(self.a @ self.p) + float(self.b @ self.q))
+        return self.problem.mass * (self.unit * lower + float(self.a @ self.p) + float(self.b @ self.q))
 
     def expand(self, z: SharedColumns) -> csc_array:
         """Return the plan between all rows and columns, without zeros."""

@@ -76,16 +76,25 @@ class UnbalancedResult(OTResult):
         return cost + problem.reg * (entropy - logs - float(r.sum()) + a * b) + penalties
 
     @cached_property
+    def _met(self) -> float:
+        """Value of the plan with exact sides scaled to be met."""
+        sides = self._duals()
+        return self._value(*(mass / sums if rho == np.inf else np.ones_like(sums) for mass, sums, _, rho in sides))
+
+    @property
+    def value_error(self) -> float:
+        """Bound of ``|value - its minimum|``: `gap`, what exact sides are missed by, and rounding."""
+        return self.gap + abs(self._met - self.value) + self._rounding_error
+
+    @cached_property
     def gap(self) -> float:
         """Upper bound of the suboptimality: value minus dual value, of the plan with exact sides scaled to be met."""
-        problem = self.problem
-        scalings, dual = [], 0.0
-        for mass, sums, f, rho in self._duals():
-            scalings.append(mass / sums if rho == np.inf else np.ones_like(sums))
+        problem, dual = self.problem, 0.0
+        for mass, _, f, rho in self._duals():
             with np.errstate(over="ignore"):
                 dual += float(mass @ f) if rho == np.inf else -rho * float(mass @ np.expm1(-f / rho))
         dual += problem.reg * (float(problem.a.sum() * problem.b.sum()) - float(self.moments.r.sum()))
-        return max(self._value(*scalings) - dual, 0.0)
+        return max(self._met - dual, 0.0)
 
     @property
     def interval(self) -> Interval:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
-from gnsopt.ot import CostMatrix, NotConverged, PointCloud, Problem, solve
+from gnsopt.ot import Constraint, CostMatrix, Grid, NotConverged, PointCloud, Problem, solve
 
 METHODS = ("auto", "newton", "sinkhorn")
 pytestmark = pytest.mark.filterwarnings("error")
@@ -171,6 +171,37 @@ def test_inputs_are_not_written(make):
         np.testing.assert_array_equal(v, old)
 
 
+def test_results_do_not_change_with_the_callers_arrays(make):
+    a, b, C, reg = make.random(8, 6)
+    expected = solve(a, b, C, reg)
+    expected_with = solve(a, b, C, reg, constraints=[Constraint(C, 0.3)])
+    mine, D = C.copy(), C.copy()
+    found, found_with = solve(a, b, mine, reg), solve(a, b, C, reg, constraints=[Constraint(D, 0.3)])
+    mine *= 0
+    D *= 0
+    np.testing.assert_array_equal(found.plan, expected.plan)
+    assert (found.cost, found.err1, found.interval) == (expected.cost, expected.err1, expected.interval)
+    np.testing.assert_array_equal(found_with.slacks, expected_with.slacks)
+
+
+def test_entries_of_a_sparse_cost_at_one_place_add_up():
+    S = coo_array(([0.5, 0.5, 1.0, 1.0, 1.0], ([0, 0, 0, 1, 1], [0, 0, 1, 0, 1])))
+    assert solve(None, None, S, 0.5).cost == pytest.approx(solve(None, None, S.toarray(), 0.5).cost, rel=1e-12)
+    assert S.nnz == 5, "the caller's array is not written"
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-5, 1e200])
+@pytest.mark.parametrize("kind", ["matrix", "grid"])
+def test_the_deviation_of_costs_of_any_size(size, kind):
+    C = np.random.default_rng(0).random((6, 5))
+    geometry = CostMatrix(size * C)
+    if kind == "grid":
+        geometry = Grid([size * C[0]], power=1.0)
+        C = np.abs(C[0][:, None] - C[0])
+    problem = Problem(None, None, geometry, reg_rel=0.05, scale="std")
+    np.testing.assert_allclose(problem.reg, 0.05 * C.std() * size, rtol=1e-13)
+
+
 A2, A3, C32 = [0.5, 0.5], [0.2, 0.3, 0.5], np.ones((3, 2))
 
 
@@ -186,6 +217,10 @@ A2, A3, C32 = [0.5, 0.5], [0.2, 0.3, 0.5], np.ones((3, 2))
         ((A3, A2, [[1, 1], [1, np.nan], [1, 1]], 1.0), {}, ValueError, r"C has a NaN at \(1, 1\)"),
         ((A3, A2, -np.inf * C32, 1.0), {}, ValueError, r"C is -inf at \(0, 0\)"),
         ((A3, A2, np.ones(3), 1.0), {}, ValueError, r"C has shape \(3,\)"),
+        ((A3, A2, csr_array(C32 * 1j), 1.0), {}, ValueError, "C has shape .* dtype complex"),
+        ((A3, A2, [[1.0], [1.0, 2.0]], 1.0), {}, ValueError, "C is ragged"),
+        ((A3, A2, np.ma.masked_greater(C32, 0), 1.0), {}, ValueError, "C has masked entries"),
+        ((np.ma.masked_less(A3, 0.25), A2, C32, 1.0), {}, ValueError, "a has masked entries"),
         ((A3, A2, None, 1.0), {}, TypeError, "C=None"),
         ((A3, A2, C32), {}, ValueError, "give reg .* or reg_rel"),
         ((A3, A2, C32, 1.0), {"reg_rel": 0.1}, ValueError, "one of the two"),
@@ -218,6 +253,7 @@ def test_a_mistake_is_one_clear_line(arguments, options, error, match):
         ((np.ones((3, 2)), np.ones((3, 3))), "dimension 2, Y of 3"),
         (([1.0, np.nan], [1.0]), "X has shape"),
         (([1.0], [1.0], "manhattan"), "cost='manhattan'"),
+        (([1j], [1.0]), "X has dtype complex"),
     ],
 )
 def test_point_clouds_are_checked(arguments, match):

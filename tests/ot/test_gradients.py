@@ -157,6 +157,19 @@ def test_divergence_tends_to_the_distance_of_the_means():
     np.testing.assert_allclose(found.value, np.sum((X.mean(axis=0) - Y.mean(axis=0)) ** 2), rtol=1e-3)
 
 
+@pytest.mark.parametrize("reg", [1e-2, 1.0, 1e6, 1e12])
+def test_the_error_of_the_divergence_is_bounded_by_what_it_says(reg):
+    rng = np.random.default_rng(0)
+    X, a = rng.random((30, 2)), rng.random(30)
+    a, order = a / a.sum(), rng.permutation(30)
+    found = sinkhorn_divergence(a, a[order], X, X[order], reg, tol=1e-7)
+    assert abs(found.value) <= found.error, "the two measures are the same"
+    assert found.error <= max(1e-6, 1e-13 * reg)
+    exact = solve(a, a, PointCloud(X, X), reg, tol=1e-13 if reg > 0.1 else 1e-12)
+    loose = solve(a, a, PointCloud(X, X), reg, tol=1e-3)
+    assert abs(loose.value_kl - exact.value_kl) <= loose.value_error + exact.value_error
+
+
 def test_gradients_of_the_divergence(make):
     a, b, _, _ = make.random(8, 6)
     rng = np.random.default_rng(0)

@@ -153,7 +153,7 @@ def test_point_cloud_costs_and_transposition():
         np.testing.assert_allclose(g.transposed().dense(), expected.T, rtol=1e-12)
         i, j = np.array([3, 1]), np.array([0, 7, 5])
         np.testing.assert_allclose(g.take(i, j).dense(), expected[np.ix_(i, j)], rtol=1e-12)
-        least, most, std = g.spread
+        (least, most), std = g.limits, g.deviation
         np.testing.assert_allclose([least, most, std], [expected.min(), expected.max(), expected.std()], rtol=1e-10)
 
 
@@ -185,7 +185,7 @@ def test_grids_are_the_sum_over_their_axes(name):
     for found, expected in zip(grid.offsets, plain.offsets, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-12)
     assert grid.extent == pytest.approx(plain.extent)
-    assert grid.spread == pytest.approx(plain.spread)
+    assert (*grid.limits, grid.deviation) == pytest.approx((*plain.limits, plain.deviation))
     np.testing.assert_allclose(grid.transposed().dense(), C.T, rtol=1e-14)
     i, j = np.array([3, 1]), np.array([1, 0])
     np.testing.assert_allclose(grid.take(i, j).dense(), C[np.ix_(i, j)], rtol=1e-14)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment, linprog
 from scipy.special import xlogy
 
 from gnsopt.ot import NotConverged, OTResult, Problem, round_plan, solve
@@ -45,9 +46,10 @@ def test_gap_bounds_the_suboptimality_of_the_rounded_plan(make):
         phi, psi = found.potentials
         dual = a @ phi + b @ psi - reg * found.plan.sum() + reg
         np.testing.assert_allclose(found.gap, np.sum(Q * C) + reg * xlogy(Q, Q).sum() - dual, atol=1e-14)
-        transform = (C - phi[:, None]).min(axis=0)
+        start = phi - reg * np.log(a)
+        transform = (C - start[:, None]).min(axis=0)
         again = (C - transform).min(axis=1)
-        assert np.all(again >= phi - 1e-14)
+        assert np.all(again >= start - 1e-14)
         np.testing.assert_allclose(found.interval.lower, a @ again + b @ transform, atol=1e-14)
         np.testing.assert_allclose(found.interval.upper, np.sum(Q * C), atol=1e-14)
 
@@ -150,3 +152,44 @@ def test_round_plan(make):
         round_plan(-P, a, b)
     with pytest.raises(ValueError, match="differ"):
         round_plan(P, a, 2 * b)
+
+
+@pytest.mark.parametrize("reg", [1e-3, 1.0, 1e8, 1e14, 1e100])
+@pytest.mark.parametrize("kind", ["random", "equal"])
+def test_the_interval_holds_the_linear_program_at_any_reg(reg, kind):
+    C = np.random.default_rng(0).random((30, 30)) if kind == "random" else np.ones((3, 3))
+    exact = C[linear_sum_assignment(C)].mean()
+    found = solve(None, None, C, reg)
+    assert found.interval.lower <= exact <= found.interval.upper
+    assert found.interval.lower >= (exact - 1e-14 if kind == "equal" else 0.0)
+
+
+def test_bounds_of_plans_that_may_not_use_all_pairs(make):
+    """What rounding leaves out is pushed along allowed pairs: the interval is finite, and holds the linear program."""
+    diagonal = solve(None, None, [[0, np.inf, np.inf], [0.3, 0.1, np.inf], [1, 2, 0.5]], 0.1)
+    assert diagonal.converged
+    assert diagonal.interval.lower <= 0.2 <= diagonal.interval.upper == pytest.approx(0.2, abs=1e-9)
+    assert diagonal.gap < 1e-7
+    a, b, C, reg = make.random(12, 9)
+    C[np.random.default_rng(3).random(C.shape) < 0.3] = np.inf
+    A = np.vstack([np.kron(np.eye(12), np.ones(9)), np.kron(np.ones(12), np.eye(9))])
+    allowed = np.isfinite(C).ravel()
+    exact = linprog(C.ravel()[allowed], A_eq=A[:, allowed], b_eq=np.concatenate([a, b])).fun
+    for tol in (1e-2, 1e-5, 1e-9):
+        for source, target, cost in ((a, b, C), (b, a, C.T)):
+            found = solve(source, target, cost, 0.02, tol=tol)
+            assert found.converged
+            assert 0 <= found.gap < 10 * tol
+            assert found.interval.lower <= exact <= found.interval.upper < exact + 0.1
+            Q = found.rounded_plan()
+            assert Q.min() >= 0
+            assert np.all(Q[~np.isfinite(cost)] == 0)
+            np.testing.assert_allclose(Q.sum(axis=1), source, atol=1e-15)
+            np.testing.assert_allclose(Q.sum(axis=0), target, atol=1e-15)
+
+
+def test_a_plan_far_from_feasible_has_no_upper_bound_where_pairs_are_forbidden():
+    C = np.where(np.eye(4) + np.eye(4, k=1) > 0, 0.0, np.inf)
+    with pytest.warns(NotConverged):
+        found = solve([0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1], C, 1.0, max_iter=0)
+    assert found.gap == found.interval.upper == np.inf

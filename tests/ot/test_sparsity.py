@@ -517,3 +517,49 @@ def test_newton_on_the_semi_dual_itself_ends_quadratically_where_no_score_ties()
     assert run.status == Status.CONVERGED
     norms = run.trace["gnorm"]
     assert norms[-1] <= 1e-13 < 1e-9 < norms[-3]  # finite termination: the last step is exact
+
+
+def tied(kind, n, m):
+    rng = np.random.default_rng(0)
+    if kind == "equal":
+        return np.ones((n, m))
+    if kind == "zero or one":
+        return rng.integers(0, 2, (n, m)).astype(float)
+    if kind == "separable":
+        return np.add.outer(rng.random(n), rng.random(m))
+    return ((np.repeat(rng.random((n // 2, 2)), 2, 0)[:, None] - rng.random((m, 2))) ** 2).sum(-1)  # sources in pairs
+
+
+@pytest.mark.parametrize("kind", ["equal", "zero or one", "separable", "pairs"])
+@pytest.mark.parametrize(("n", "m", "k"), [(4, 4, 1), (30, 30, 1), (6, 4, 2), (6, 4, 3), (6, 4, 5), (8, 8, 2)])
+def test_ties_do_not_hide_the_plans_there_are(kind, n, m, k):
+    """Uniform masses: the north-west corner has at most 2 nonzeros in a column here, and any order of the rows does."""
+    C = tied(kind, n, m)
+    found = sparsity_constrained(None, None, C, 1.0, k)
+    assert found.success, found.message
+    assert found.row_error <= 1e-9
+    assert np.diff(found.plan.indptr).max() <= k
+    if k == 1:  # <C, T> is all that is left to choose
+        best = C[linear_sum_assignment(C)].mean()
+        assert found.cost == pytest.approx(best, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_the_unit_of_the_cost_does_not_matter(size, k):
+    C = np.random.default_rng(0).random((8, 6))
+    plain, found = (
+        sparsity_constrained(None, None, C, 0.5, k),
+        sparsity_constrained(None, None, size * C, size * 0.5, k),
+    )
+    assert found.status == plain.status
+    np.testing.assert_allclose(found.plan.toarray(), plain.plan.toarray(), atol=1e-9)
+    values = np.array([found.cost, found.value, found.lower_bound])
+    np.testing.assert_allclose(values / size, [plain.cost, plain.value, plain.lower_bound], rtol=1e-9)
+    np.testing.assert_allclose((found.alpha[:, None] + found.beta) / size, plain.alpha[:, None] + plain.beta, atol=1e-8)
+    assert sparsity_constrained(None, None, C * 1e-300, 1e-300, 3).success
+
+
+def test_a_range_outside_the_floats_is_refused():
+    with pytest.raises(ValueError, match="costs and gamma span"):
+        sparsity_constrained([1e200], [1e200], [[1.0]], 1e200, 1)

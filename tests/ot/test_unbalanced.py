@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import kl_div
 
-from gnsopt.ot import NotConverged, PointCloud, Problem, solve
+from gnsopt.ot import NotConverged, PointCloud, Problem, sinkhorn_divergence, solve
 from gnsopt.testing import check_objective, check_solver
 
 RHOS = (0.1, 1.0, (0.3, 2.0), (np.inf, 0.5), (0.5, np.inf))
@@ -140,3 +140,37 @@ def test_against_pot():
     a, b, C = data()
     P = pot.unbalanced.sinkhorn_unbalanced(a, b, C, 0.05, 0.5, reg_type="kl", numItermax=10_000, stopThr=1e-14)
     np.testing.assert_allclose(solve(a, b, C, 0.05, rho=0.5).plan, P, atol=1e-8)
+
+
+@pytest.mark.parametrize("reg", [0.1, 5.0])
+def test_the_divergence_by_its_definition(reg):
+    """With the term of the masses it is zero for equal measures and positive otherwise [Sejourne et al. 2019]."""
+    rng = np.random.default_rng(0)
+    X, Y, a, b = rng.random((3, 2)), rng.random((2, 2)), rng.random(3) + 0.5, 3 * rng.random(2) + 0.5
+    rho = 0.7
+
+    def least(p, q, U, V):
+        C, shape = ((U[:, None] - V) ** 2).sum(-1), (p.size, q.size)
+        return minimize(lambda w: primal(np.exp(w).reshape(shape), p, q, C, reg, (rho, rho)), np.zeros(C.size)).fun
+
+    found = sinkhorn_divergence(a, b, X, Y, reg, rho=rho)
+    expected = least(a, b, X, Y) - 0.5 * (least(a, a, X, X) + least(b, b, Y, Y))
+    expected += 0.5 * reg * (a.sum() - b.sum()) ** 2
+    assert found.value == pytest.approx(expected, abs=1e-6)
+    assert abs(sinkhorn_divergence(a, a, X, X, reg, rho=rho).value) <= found.error
+
+
+@pytest.mark.parametrize("rho", [1.0, (1.0, 1.0), np.inf])
+def test_the_divergence_of_a_multiple_is_positive(rho):
+    a, X = np.full(4, 0.25), np.random.default_rng(0).random((4, 2))
+    other = 1 if rho == np.inf else 3
+    found = sinkhorn_divergence(a, other * a, X, X, 5.0, rho=rho)
+    assert found.value > 0.1 if other == 3 else abs(found.value) <= found.error
+
+
+def test_divergences_that_are_not_defined_are_refused():
+    X = np.arange(3.0)
+    with pytest.raises(ValueError, match="same price"):
+        sinkhorn_divergence(None, None, X, X, 1.0, rho=(1.0, 2.0))
+    with pytest.raises(ValueError, match="constraints"):
+        sinkhorn_divergence(None, None, X, X, 1.0, constraints=[1])

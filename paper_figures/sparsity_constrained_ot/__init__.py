@@ -1,0 +1,1 @@
+"""Figures of "Sparsity-constrained optimal transport" (2209.15466)."""
