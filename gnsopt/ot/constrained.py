@@ -145,6 +145,20 @@ class ConstrainedSemiDual(SemiDual):
         """Return w."""
         return y[self.b.size :]
 
+    def least(self) -> float:
+        """Return what f cannot be below where a plan satisfies the constraints.
+
+        Minus f plus ``sum a log a`` is the dual. A plan costs at most the range of the cost, and its entropies are at
+        most zero, the coefficients being at most one.
+
+        Returns
+        -------
+        float
+            The bound, less a margin for rounding.
+        """
+        value = self.geometry.extent / self.reg - float(self.a @ np.log(self.a))
+        return -value * (1 + 1e-9) - 1e-9
+
     def centred(self, y: Array) -> Array:
         """Return the variables without the mean of the potentials."""
         out = y.copy()

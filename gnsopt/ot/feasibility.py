@@ -3,6 +3,8 @@ r"""Certificates that forbidden pairs leave no plan.
 By Hall's condition there is a plan on the allowed pairs exactly when ``b(J) <= a(N(J))`` for every set J of columns,
 N(J) being the rows with an allowed pair in J. Where it fails the dual is unbounded: the potentials of a violating J
 rise above all others. So the sets of the k largest column potentials are tried, all of them in one pass.
+
+Linear constraints that no plan satisfies let the dual rise without bound too: above the value of any plan is proof.
 """
 
 from __future__ import annotations
@@ -50,6 +52,23 @@ def hall_violation(geometry: Geometry, a: Array, b: Array, y: Array, slack: floa
     if not excess[k] > slack:
         return None
     return Infeasible(np.sort(order[: k + 1]), np.flatnonzero(first <= k), float(excess[k]))
+
+
+@dataclass(frozen=True)
+class Unbounded(StopRule):
+    """Stop where the dual has risen above the value of any plan.
+
+    Parameters
+    ----------
+    least : float
+        What the objective, minus the dual, cannot be below where there is a plan.
+    """
+
+    least: float
+
+    def __call__(self, progress: Progress) -> Status | None:
+        """Compare the value with what it can be."""
+        return Status.AT_INFINITY if progress.point.f < self.least else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from gnsopt._typing import Array, ArrayLike, IntArray
 from gnsopt.kernels import sinkhorn as passes
 
 BLOCK = 2**16  # entries of a block of rows: it stays in the second-level cache
+WIDEST = 1e150  # span of coordinates whose squares are floats
 PARTS = 32  # of a pass that threads share
 METRICS = ("sqeuclidean", "euclidean")
 T = TypeVar("T")
@@ -271,6 +272,12 @@ class PointCloud(Geometry):
         if not (callable(cost) or cost in METRICS):
             raise ValueError(f"cost={cost!r} is unknown; choose one of {METRICS}, or a callable (X_block, Y) -> costs")
         self.cost, self._columns = cost, np.ascontiguousarray(self.Y.T)
+        if not callable(cost):
+            corners = [(Z.min(axis=0), Z.max(axis=0)) for Z in (self.X, self.Y)]
+            with np.errstate(over="ignore"):
+                width = np.max(np.maximum(corners[0][1], corners[1][1]) - np.minimum(corners[0][0], corners[1][0]))
+            if width > WIDEST:
+                raise ValueError(f"the coordinates span {width:.3g}: above {WIDEST:g} squared distances leave float64")
         if not (isinstance(workers, int | np.integer) and workers >= 1):
             raise ValueError(f"workers={workers!r} must be an integer of at least 1")
         self.shape, self.workers = (self.X.shape[0], self.Y.shape[0]), int(workers)

@@ -7,6 +7,7 @@ Such a cost is a sum of two factors, ``C[(i, k), (j, l)] = C1[i, j] + C2[k, l]``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -78,8 +79,8 @@ class Grid(Lookup):
         axes = [_axes(X, "X"), _axes(X if Y is None else Y, "Y")]
         if len(axes[0]) != len(axes[1]):
             raise ValueError(f"X has {len(axes[0])} axes, Y has {len(axes[1])}")
-        if not 0 < power < np.inf:
-            raise ValueError(f"power={power!r} must be positive and finite")
+        if not (isinstance(power, Real) and 0 < power < np.inf):
+            raise ValueError(f"power={power!r} must be a positive finite number")
         costs = [np.abs(x[:, None] - y) ** power for x, y in zip(*axes, strict=True)]
         half = len(costs) // 2
         self._build(_sum(costs[:half]), _sum(costs[half:]))
@@ -149,6 +150,8 @@ class Grid(Lookup):
 
 
 def _axes(X: Sequence[ArrayLike | int], name: str) -> list[Array]:
+    if not isinstance(X, Sequence | np.ndarray) or isinstance(X, str):
+        raise ValueError(f"{name}={X!r} must be a sequence with an entry for each axis, such as (28, 28)")
     axes = [np.arange(float(x)) if isinstance(x, int | np.integer) else np.asarray(x, dtype=float) for x in X]
     if not axes or any(x.ndim != 1 or x.size == 0 or not np.isfinite(x).all() for x in axes):
         raise ValueError(f"{name} must hold, for each axis, a number of pixels or a vector of finite coordinates")

@@ -75,8 +75,10 @@ class Newton(Solver):
         super().__post_init__()
         if not 0 < self.mu_min <= self.mu0 < np.inf:
             raise ValueError(f"mu0={self.mu0} and mu_min={self.mu_min} must satisfy 0 < mu_min <= mu0 < inf")
-        if not self.polish >= 0:
-            raise ValueError(f"polish={self.polish} must be at least 0")
+        if not (isinstance(self.polish, int | np.integer) and self.polish >= 0):
+            raise ValueError(f"polish={self.polish!r} must be an integer of at least 0")
+        if not (isinstance(self.max_trials, int | np.integer) and self.max_trials >= 1):
+            raise ValueError(f"max_trials={self.max_trials!r} must be an integer of at least 1")
         if self.linear not in ("auto", "cg", "cholesky"):
             raise ValueError(f"linear={self.linear!r} is unknown; choose 'auto', 'cg' or 'cholesky'")
 

@@ -24,6 +24,8 @@ from gnsopt.ot.geometry import Geometry, as_geometry, as_numbers
 from gnsopt.ot.semidual import SemiDual, column_logs
 from gnsopt.ot.unbalanced import UnbalancedSemiDual
 
+ROUNDING = 1e-12  # by which a bound may lie outside what plans attain, over the largest coefficient
+LEAST, MOST = 1e-300, 1e300  # what is to be computed with
 SAME_MASS = 1e-8  # relative difference of the sums that is taken for rounding; for short floats 16 times their own
 
 
@@ -82,6 +84,8 @@ class Problem:
         Sum of `a`, and of `b`; unbalanced: the geometric mean of both.
     rho : tuple of float or None
         Prices of the marginals, where transport is unbalanced.
+    destroyed : float
+        Price of the mass of places that have no allowed pair, where transport is unbalanced.
 
     Raises
     ------
@@ -103,6 +107,8 @@ class Problem:
         constraints: Sequence[Constraint] = (),
     ) -> None:
         self.rho = _prices(rho)
+        if isinstance(constraints, Constraint):
+            raise TypeError("constraints is a single Constraint; pass a sequence, [constraint]")
         self.constraints = tuple(constraints)
         self.geometry = as_geometry(C)
         n, m = self.geometry.shape
@@ -110,10 +116,9 @@ class Problem:
         slack = max(SAME_MASS, *(16 * _eps(v) for v in (a, b)))
         self.mass = _match(self.a, self.b, normalize, slack if self.rho is None else np.inf)
         self.reg = _regularisation(self.geometry, reg, reg_rel, scale)
-        self._rows, self._columns = np.flatnonzero(self.a > 0), np.flatnonzero(self.b > 0)
-        self._whole = self._rows.size == n and self._columns.size == m
-        self._swapped = self._columns.size > self._rows.size
-        self._refuse_isolated()
+        self.destroyed = 0.0
+        self._keep(np.flatnonzero(self.a > 0), np.flatnonzero(self.b > 0))
+        self._leave_isolated()
         self._refuse_constraints()
 
     def _refuse_constraints(self) -> None:
@@ -121,8 +126,20 @@ class Problem:
             if not isinstance(constraint, Constraint):
                 raise TypeError(f"constraints: {type(constraint).__name__} is not a Constraint(D, bound, kind)")
             constraint.checked(self.geometry.shape)
-        if self.constraints and self.rho is not None:
+        if not self.constraints:
+            return
+        if self.rho is not None:
             raise ValueError("constraints are for balanced transport; leave rho out")
+        a, b = self.marginals
+        forbidden = ~np.isfinite(self.reduced.dense())
+        for constraint, D, size in zip(self.constraints, *self.coefficients, strict=True):
+            high = _most(np.where(forbidden, -np.inf, D), a, b)
+            low = -_most(np.where(forbidden, -np.inf, -D), a, b)
+            if high < -ROUNDING or (constraint.kind == "==" and low > ROUNDING):
+                low, high = (self.mass * size * v + constraint.bound for v in (low, high))
+                raise ValueError(
+                    f"constraints: bound={constraint.bound!r} is infeasible: <D, P> lies in [{low:.6g}, {high:.6g}]"
+                )
 
     @cached_property
     def coefficients(self) -> tuple[Array, Array]:
@@ -154,7 +171,19 @@ class Problem:
         """Whether a pair with mass on both sides is forbidden."""
         return self._forbids and self.rho is None
 
-    def _refuse_isolated(self) -> None:
+    def _keep(self, rows: IntArray, columns: IntArray) -> None:
+        """Reduce the problem to these places."""
+        self._rows, self._columns = rows, columns
+        self._whole = (rows.size, columns.size) == self.geometry.shape
+        self._swapped = columns.size > rows.size
+
+    @property
+    def places(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns of the reduced problem, in their own order."""
+        return self._rows, self._columns
+
+    def _leave_isolated(self) -> None:
+        """Leave out places without an allowed pair: where that has a price their mass is destroyed, else refuse."""
         self._forbids = not self.reduced.finite
         if not self._forbids:
             return
@@ -164,10 +193,20 @@ class Problem:
             row_open[rows] = allowed.any(axis=1)
             column_open |= allowed.any(axis=0)
         sources, targets = self.oriented(row_open, column_open)
-        for mass, line, free, index in (("a", "row", sources, self._rows), ("b", "column", targets, self._columns)):
-            if not free.all():
-                i = index[np.flatnonzero(~free)[0]]
-                raise ValueError(f"{mass}[{i}] > 0, but every cost in its {line} is +inf: its mass can go nowhere")
+        if sources.all() and targets.all():
+            return
+        sides = (("a", "row", self.a, sources, self._rows), ("b", "column", self.b, targets, self._columns))
+        for (name, line, mass, free, index), price in zip(sides, self.rho or (np.inf, np.inf), strict=True):
+            lost = index[~free]
+            if lost.size and price == np.inf:
+                raise ValueError(
+                    f"{name}[{lost[0]}] > 0, but every cost in its {line} is +inf: its mass can go nowhere"
+                )
+            self.destroyed += price * float(mass[lost].sum()) if lost.size else 0.0
+        if not sources.any():
+            raise ValueError("every cost between places with mass is +inf: nothing can be transported")
+        self._keep(self._rows[sources], self._columns[targets])
+        del self.reduced
 
     def semidual(self, keep: bool = True) -> SemiDual:
         """Return the objective that solvers minimise.
@@ -368,7 +407,11 @@ class Problem:
             raise ValueError("warm_start has potentials that are not finite")
         x, y = (y, x) if self._swapped else (x, y)
         p, q = self.reduced.offsets
-        return (x - p) / self.reg - np.log(self.mass), (y - q) / self.reg
+        with np.errstate(over="ignore"):
+            x, y = (x - p) / self.reg - np.log(self.mass), (y - q) / self.reg
+        if not max(np.abs(x).max(), np.abs(y).max()) <= MOST:
+            raise ValueError(f"warm_start has potentials above {MOST:g} reg; start without it")
+        return x, y
 
 
 def _fill(phi: Array, known: IntArray, psi: Array, others: IntArray, geometry: Geometry, reg: float) -> None:
@@ -379,6 +422,11 @@ def _fill(phi: Array, known: IntArray, psi: Array, others: IntArray, geometry: G
         p, q = part.offsets
         logs = column_logs(part, reg, (psi[others] - p) / reg)
         phi[rest] = np.where(np.isfinite(logs), q - reg * logs, 0.0)
+
+
+def _most(D: Array, a: Array, b: Array) -> float:
+    """Return a bound of ``<D, P>`` from above: each row, and each column, sends its mass where D is largest."""
+    return min(float(a @ D.max(axis=1)), float(b @ D.max(axis=0)))
 
 
 def _masses(a: ArrayLike | None, n: int, name: str, shape: tuple[int, int]) -> Array:
@@ -440,8 +488,34 @@ def _regularisation(geometry: Geometry, reg: float | None, reg_rel: float | None
     if scale not in ("max", "std"):
         raise ValueError(f"scale={scale!r} is unknown; choose 'max' or 'std'")
     if reg is not None:
-        return float(reg)
+        return in_range(float(reg), f"reg={value!r}")
     size = geometry.limits[1] if scale == "max" else geometry.deviation
     if size < 0:
         raise ValueError(f"reg_rel: the largest cost is {size:.6g}; give reg, or scale='std'")
-    return float(value) * (size or 1.0)  # a zero cost: any reg has the same plan
+    found = float(value) * (size or 1.0)  # a zero cost: any reg has the same plan
+    return in_range(found, f"reg_rel={value!r} times {size:.6g}")
+
+
+def in_range(reg: float, name: str) -> float:
+    """Return a weight, or raise ValueError where it is too small or too large to be computed with.
+
+    Parameters
+    ----------
+    reg : float
+        The weight.
+    name : str
+        What the user gave, for the message.
+
+    Returns
+    -------
+    float
+        The weight.
+
+    Raises
+    ------
+    ValueError
+        If it lies outside ``[1e-300, 1e300]``.
+    """
+    if not LEAST <= reg <= MOST:
+        raise ValueError(f"{name} lies outside [{LEAST:g}, {MOST:g}]; give the cost in another unit")
+    return reg

@@ -150,6 +150,7 @@ class OTResult:
             "max_iter": f"stopped after max_iter iterations: {state}; raise max_iter, or use method='auto'",
             "max_time": f"stopped after max_time seconds: {state}",
             "step_failure": f"stopped without an acceptable step: {state}; use method='auto'",
+            "infeasible": "infeasible: no plan satisfies the constraints; relax their bounds",
             "stalled": f"stopped at the limit of float64: {state}; raise tol or reg",
         }.get(self.status, f"{self.run.message}: {state}")
 

@@ -159,8 +159,10 @@ def round_plan(P: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
         If shapes do not fit, or something is negative or not finite, or the sums differ.
     """
     P, a, b = (np.asarray(v, dtype=float) for v in (P, a, b))
-    if P.ndim != 2 or a.shape != (P.shape[0],) or b.shape != (P.shape[1],):
-        raise ValueError(f"P has shape {P.shape}, a {a.shape} and b {b.shape}; they must be (n, m), (n,) and (m,)")
+    if P.ndim != 2 or P.size == 0 or a.shape != (P.shape[0],) or b.shape != (P.shape[1],):
+        raise ValueError(
+            f"P has shape {P.shape}, a {a.shape} and b {b.shape}; they must be (n, m), (n,) and (m,), n, m > 0"
+        )
     for name, v in (("P", P), ("a", a), ("b", b)):
         if not (np.isfinite(v).all() and v.min() >= 0):
             raise ValueError(f"{name} must be finite and non-negative")

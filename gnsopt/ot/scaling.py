@@ -17,6 +17,7 @@ FACTOR = 4.0  # between stages (measured: 2 to 8 make little difference)
 EASY = 40.0  # the first stage has reg <= range / 40: what is above is solved at once (measured)
 STAGE_ERROR = 1e-3  # L1 error at which a stage ends (measured: 1e-2 costs more steps at the end than it saves)
 STAGE_STEPS = 100  # steps of one stage at the most
+LOOK = 10  # steps of a stage after which the driver may stop the run: it takes an evaluation (chosen)
 NEAR = 0.1  # L1 error of a start that needs no stages (chosen)
 
 Steps = Callable[[Point], Iterator[tuple[Point, dict[str, float]]]]
@@ -44,7 +45,7 @@ def schedule(reg: float, extent: float) -> list[float]:
 
 
 def annealed(x: Point, steps: Steps) -> Iterator[tuple[Point, dict[str, float]]]:
-    """Yield the target's points: one after each stage, then those of the steps at the target itself.
+    """Yield the target's points: after 10 steps of a stage and after each stage, then those of the steps at the target.
 
     Parameters
     ----------
@@ -65,7 +66,10 @@ def annealed(x: Point, steps: Steps) -> Iterator[tuple[Point, dict[str, float]]]
     psi = guess = problem.reg * x.x
     for k, reg in enumerate(stages):
         stage = Point(problem.at(reg), guess / reg, x.counts, x.metric, trial=True)
-        stage, scalars = _solved(stage, steps)
+        scalars: dict[str, float] = {}
+        for count, (stage, scalars) in enumerate(_stage(stage, steps), start=1):  # noqa: B020
+            if count % LOOK == 0:
+                yield x.at(reg * stage.x / problem.reg), {**scalars, "reg": reg}
         before, psi = psi, reg * problem.centred(stage.x)
         guess = psi + (psi - before) / FACTOR if k > 0 else psi
         x = x.at(guess / problem.reg)
@@ -74,14 +78,12 @@ def annealed(x: Point, steps: Steps) -> Iterator[tuple[Point, dict[str, float]]]
         yield x, {**scalars, "reg": problem.reg}
 
 
-def _solved(x: Point, steps: Steps) -> tuple[Point, dict[str, float]]:
-    """Follow the steps until the stage's tolerance."""
-    scalars: dict[str, float] = {}
+def _stage(x: Point, steps: Steps) -> Iterator[tuple[Point, dict[str, float]]]:
+    """Yield the steps until the stage's tolerance."""
     try:
-        for k, step in enumerate(steps(x), start=1):
-            x, scalars = step
+        for k, (x, scalars) in enumerate(steps(x), start=1):  # noqa: B020
+            yield x, scalars
             if error(x) <= STAGE_ERROR or k >= STAGE_STEPS:
                 break
     except StepFailure:
         pass  # a stage only leads to a start
-    return x, scalars

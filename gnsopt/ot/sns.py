@@ -67,6 +67,8 @@ class SinkhornNewtonSparse(Solver):
             raise ValueError(f"N1={self.N1!r} must be an integer of at least 0")
         if not (self.density is None or 0 < self.density <= 1):
             raise ValueError(f"density={self.density!r} must lie in (0, 1], or be None")
+        if not (isinstance(self.max_products, int | np.integer) and self.max_products >= 1):
+            raise ValueError(f"max_products={self.max_products!r} must be an integer of at least 1")
 
     def objective(self, problem: Any) -> Dual:
         """Return the dual in both potentials."""

@@ -13,7 +13,7 @@ import numpy as np
 from gnsopt.ot.auto import Auto
 from gnsopt.ot.constrained import Constraint
 from gnsopt.ot.constrained_result import ConstrainedResult
-from gnsopt.ot.feasibility import Violated, hall_violation
+from gnsopt.ot.feasibility import Unbounded, Violated, hall_violation
 from gnsopt.ot.newton import Newton
 from gnsopt.ot.problem import Infeasible, Problem
 from gnsopt.ot.result import NotConverged, OTResult
@@ -84,7 +84,9 @@ def solve(
     tol : float, default=1e-9
         Stop at ``|P 1 - a|_1 + |P'1 - b|_1 <= tol * mass``.
     max_iter : int, default=100000
-        Gradients of the dual at the most: Sinkhorn iterations and Newton trials.
+        Gradients of the dual at the most: Sinkhorn iterations and Newton trials, those of epsilon scaling included. It
+        is looked at, as `max_time` is, after each burst of 10 Sinkhorn iterations or step, and after 10 steps of a
+        stage of epsilon scaling; what has been begun is finished.
     max_time : float, optional
         Seconds at the most.
     warm_start : OTResult or tuple of ndarray, optional
@@ -123,9 +125,9 @@ def solve(
     Computed in float64, whatever the input. Tolerances below about ``1e-16 range(C)/reg`` cannot be reached.
     """
     problem = a if isinstance(a, Problem) else _problem(a, b, C, reg, reg_rel, scale, normalize, rho, constraints)
-    given = any(v is not None for v in (b, C, reg, reg_rel, rho)) or len(constraints) > 0
+    given = any(v is not None for v in (b, C, reg, reg_rel, rho)) or normalize or scale != "max" or constraints != ()
     if isinstance(a, Problem) and given:
-        raise TypeError("a Problem brings b, C and reg; leave them out")
+        raise TypeError("a Problem brings b, C, reg, rho, scale, normalize and constraints; leave them out")
     solver = as_method(method, tol, options)
     objective = solver.objective(problem) if hasattr(solver, "objective") else problem.semidual()
     y0 = None if warm_start is None else objective.begin(*problem.start(_potentials(warm_start)))
@@ -135,6 +137,7 @@ def solve(
         raise ValueError(f"max_iter={max_iter!r} must be an integer >= 0")
     rule: StopRule = MaxGradients(int(max_iter))
     rule = rule | Violated(tol / 2) if problem.forbids else rule
+    rule = rule | Unbounded(objective.least()) if problem.constraints else rule
     run = solver.minimize(
         objective,
         y0,

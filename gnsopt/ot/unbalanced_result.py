@@ -33,10 +33,9 @@ class UnbalancedResult(OTResult):
         problem = self.problem
         assert problem.rho is not None
         sides = []
-        for mass, sums, phi, rho in zip(
-            (problem.a, problem.b), self.marginals, self.potentials, problem.rho, strict=True
+        for mass, sums, phi, rho, there in zip(
+            (problem.a, problem.b), self.marginals, self.potentials, problem.rho, problem.places, strict=True
         ):
-            there = mass > 0
             f = phi[there] - problem.reg * np.log(mass[there])
             sides.append((mass[there], sums[there], f, rho))
         return sides
@@ -68,7 +67,7 @@ class UnbalancedResult(OTResult):
             c += Q.sum(axis=0)
             cost += inner(Q, C)
             entropy += float(xlogy(Q, Q).sum())
-        logs, penalties = 0.0, 0.0
+        logs, penalties = 0.0, problem.destroyed
         for sums, (mass, _, _, rho) in zip(problem.oriented(r, c), self._duals(), strict=True):
             logs += float(xlogy(sums, mass).sum())
             penalties += 0.0 if rho == np.inf else rho * float(kl_div(sums, mass).sum())
@@ -89,7 +88,7 @@ class UnbalancedResult(OTResult):
     @cached_property
     def gap(self) -> float:
         """Upper bound of the suboptimality: value minus dual value, of the plan with exact sides scaled to be met."""
-        problem, dual = self.problem, 0.0
+        problem, dual = self.problem, self.problem.destroyed
         for mass, _, f, rho in self._duals():
             with np.errstate(over="ignore"):
                 dual += float(mass @ f) if rho == np.inf else -rho * float(mass @ np.expm1(-f / rho))

@@ -74,12 +74,39 @@ def test_an_equality_that_holds_anyway_changes_nothing(make):
     np.testing.assert_allclose(found.multipliers, 0, atol=1e-8)
 
 
-def test_constraints_that_nothing_satisfies_do_not_converge(make):
-    a, b, C, reg = make.random(8, 6)
-    with pytest.warns(NotConverged):
-        found = solve(a, b, C, reg, constraints=[Constraint(np.ones(C.shape), 2.0)], max_iter=300)
-    assert not found.converged
+@pytest.mark.parametrize("reg", [1.0, 0.1, 0.01])
+@pytest.mark.parametrize("mass", [1.0, 5.0])
+def test_constraints_that_no_plan_satisfies_together_are_found_by_the_dual(make, reg, mass):
+    a, b, C, _ = make.random(8, 6, mass=mass)
+    D = np.random.default_rng(0).standard_normal(C.shape)
+    given = [Constraint(D, 0.05 * mass), Constraint(-D, 0.0)]
+    assert solve(a, b, C, reg, constraints=given[:1]).converged
+    with pytest.warns(NotConverged, match="no plan satisfies the constraints"):
+        found = solve(a, b, C, reg, constraints=given)
+    assert found.status == "infeasible"
     assert np.isfinite(found.plan).all()
+    assert solve(a, b, C, reg, constraints=[Constraint(D, 0.05 * mass), Constraint(-D, -0.06 * mass)]).converged
+
+
+def test_bounds_that_no_plan_attains_are_refused(make):
+    a, b, C, reg = make.random(8, 6)
+    D = np.random.default_rng(0).random(C.shape)
+    A = np.vstack([np.kron(np.eye(8), np.ones(6)), np.kron(np.ones(8), np.eye(6))])
+    most = -linprog(-D.ravel(), A_eq=A, b_eq=np.concatenate([a, b])).fun
+    assert solve(a, b, C, reg, constraints=[Constraint(D, 0.95 * most)]).converged
+    above = min(a @ D.max(axis=1), b @ D.max(axis=0)) + 1e-9
+    for given in (
+        Constraint(D, above),
+        Constraint(-D, 0.0),
+        Constraint(D, 0.0, "=="),
+        Constraint(np.ones(C.shape), 5.0),
+        Constraint(np.zeros(C.shape), 1.0),
+    ):
+        with pytest.raises(ValueError, match="is infeasible: <D, P> lies in"):
+            solve(a, b, C, reg, constraints=[given])
+    closed = np.where(D < 0.9, C, np.inf)
+    with pytest.raises(ValueError, match="is infeasible"):
+        solve(a, b, closed, reg, constraints=[Constraint(D, 0.9)])
 
 
 def test_misuse(make):
@@ -90,6 +117,12 @@ def test_misuse(make):
         solve(a, b, C, reg, constraints=[Constraint(C, 0.0, "<=")])
     with pytest.raises(ValueError, match="bound=nan"):
         solve(a, b, C, reg, constraints=[Constraint(C, np.nan)])
+    with pytest.raises(TypeError, match="pass a sequence"):
+        solve(a, b, C, reg, constraints=Constraint(C))
+    with pytest.raises(ValueError, match="bound=None"):
+        Constraint(C, None)
+    with pytest.raises(ValueError, match="D is ragged"):
+        Constraint([[1.0], [1.0, 2.0]])
     with pytest.raises(TypeError, match="not a Constraint"):
         solve(a, b, C, reg, constraints=[C])
     with pytest.raises(ValueError, match="leave rho out"):

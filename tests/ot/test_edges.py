@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_array, csr_array
 
-from gnsopt.ot import Constraint, CostMatrix, Grid, NotConverged, PointCloud, Problem, solve
+from gnsopt.ot import Constraint, CostMatrix, Grid, NotConverged, PointCloud, Problem, round_plan, scaling, solve
 
 METHODS = ("auto", "newton", "sinkhorn")
 pytestmark = pytest.mark.filterwarnings("error")
@@ -229,6 +229,14 @@ A2, A3, C32 = [0.5, 0.5], [0.2, 0.3, 0.5], np.ones((3, 2))
         ((A3, A2, C32, "1"), {}, ValueError, "reg='1'"),
         ((A3, A2, -C32), {"reg_rel": 0.1}, ValueError, "largest cost is -1"),
         ((A3, A2, C32), {"reg_rel": 0.1, "scale": "mean"}, ValueError, "scale='mean'"),
+        ((A3, A2, C32, 1e-301), {}, ValueError, r"reg=1e-301 lies outside \[1e-300, 1e\+300\]"),
+        ((A3, A2, C32, 1e301), {}, ValueError, r"reg=1e\+301 lies outside"),
+        ((A3, A2, 1e-300 * C32), {"reg_rel": 0.1}, ValueError, "reg_rel=0.1 times 1e-300 lies outside"),
+        ((A3, A2, C32, 1e-200), {"warm_start": (np.full(3, 1e200), np.zeros(2))}, ValueError, "potentials above 1e"),
+        ((Problem(A3, A2, C32, 1.0),), {"normalize": True}, TypeError, "a Problem brings .* normalize"),
+        ((Problem(A3, A2, C32, 1.0),), {"scale": "bogus"}, TypeError, "a Problem brings .* scale"),
+        ((A3, A2, C32, 1.0), {"method": "sns", "max_products": 0}, ValueError, "max_products=0"),
+        ((A3, A2, C32, 1.0), {"method": "newton", "polish": 2.5}, ValueError, "polish=2.5"),
         ((A3, A2, C32, 1.0), {"tol": -1.0}, ValueError, "tol=-1.0"),
         ((A3, A2, C32, 1.0), {"max_iter": 1.5}, ValueError, "max_iter=1.5"),
         ((A3, A2, C32, 1.0), {"method": "sinkhron"}, ValueError, "did you mean 'sinkhorn'"),
@@ -254,11 +262,45 @@ def test_a_mistake_is_one_clear_line(arguments, options, error, match):
         (([1.0, np.nan], [1.0]), "X has shape"),
         (([1.0], [1.0], "manhattan"), "cost='manhattan'"),
         (([1j], [1.0]), "X has dtype complex"),
+        (([1e150], [-1e150]), "the coordinates span 2e"),
     ],
 )
 def test_point_clouds_are_checked(arguments, match):
     with pytest.raises(ValueError, match=match):
         PointCloud(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((3,), "X=3 must be a sequence with an entry for each axis"),
+        (([3], "3"), "Y='3' must be a sequence"),
+        (([3], None, "2"), "power='2' must be a positive"),
+    ],
+)
+def test_grids_are_checked(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        Grid(*arguments)
+
+
+def test_a_plan_of_no_places_is_not_rounded():
+    with pytest.raises(ValueError, match=r"P has shape \(0, 0\)"):
+        round_plan(np.zeros((0, 0)), [], [])
+
+
+@pytest.mark.parametrize("method", ["newton", "sinkhorn"])
+def test_a_stage_of_epsilon_scaling_does_not_run_past_the_limits(method, monkeypatch):
+    """A stage may have 100 steps; the driver looks after 10, so that limits of gradients and of time hold."""
+    monkeypatch.setattr(scaling, "STAGE_ERROR", 0.0)
+    C = np.random.default_rng(0).random((30, 30))
+    with pytest.warns(NotConverged):
+        found = solve(None, None, C, 1e-4, method=method, eps_scaling=True, max_iter=5)
+    steps = 10 if method == "sinkhorn" else 4
+    assert found.n_iter <= 10 * steps + 5
+    with pytest.warns(NotConverged):
+        found = solve(None, None, C, 1e-4, method=method, eps_scaling=True, max_time=1e-9)
+    assert found.status == "max_time"
+    assert found.n_iter <= 10 * steps + 5
 
 
 def test_a_cost_function_is_checked():

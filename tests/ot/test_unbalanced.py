@@ -174,3 +174,35 @@ def test_divergences_that_are_not_defined_are_refused():
         sinkhorn_divergence(None, None, X, X, 1.0, rho=(1.0, 2.0))
     with pytest.raises(ValueError, match="constraints"):
         sinkhorn_divergence(None, None, X, X, 1.0, constraints=[1])
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "sinkhorn"])
+@pytest.mark.parametrize("swap", [False, True])
+def test_places_without_an_allowed_pair_lose_their_mass_at_its_price(method, swap):
+    a, b, C = data()
+    wide_a, wide_b, wide = np.append(a, 0.3), np.append(0.6, b), np.full((8, 6), np.inf)
+    wide[:7, 1:] = C
+    rho = (0.5, 2.0)
+    if swap:
+        wide_a, wide_b, wide, rho = wide_b, wide_a, wide.T, rho[::-1]
+    found = solve(wide_a, wide_b, wide, 0.05, rho=rho, method=method)
+    assert found.converged, found.message
+    P = found.plan
+    finite = np.where(np.isfinite(wide), wide, 0.0)
+    np.testing.assert_allclose(found.value, primal(P, wide_a, wide_b, finite, 0.05, rho), rtol=1e-10)
+    assert 0 <= found.gap <= 1e-8
+    plain = solve(a, b, C, 0.05, rho=(0.5, 2.0), tol=1e-11)
+    np.testing.assert_allclose(P.T[1:, :7].T if not swap else P[1:, :7].T, plain.plan, atol=1e-8)
+    assert P.sum() == pytest.approx(plain.plan.sum(), abs=1e-8)
+    assert np.isfinite(found.phi).all()
+    assert np.isfinite(found.psi).all()
+    assert solve(wide_a, wide_b, wide, 0.05, rho=rho, warm_start=found).n_iter <= 10
+
+
+def test_an_exact_side_still_refuses_them_and_so_does_a_problem_without_pairs():
+    C = np.array([[1.0, 2.0], [np.inf, np.inf]])
+    with pytest.raises(ValueError, match=r"a\[1\] > 0"):
+        solve(None, None, C, 1.0, rho=(np.inf, 1.0))
+    assert solve(None, None, C, 1.0, rho=(1.0, np.inf)).converged
+    with pytest.raises(ValueError, match="every cost between places with mass"):
+        solve(None, None, np.full((2, 2), np.inf), 1.0, rho=1.0)
