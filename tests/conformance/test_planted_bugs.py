@@ -13,6 +13,7 @@ from gnsopt.linalg.forms import Dense, Operator
 from gnsopt.objective import Objective
 from gnsopt.point import Point
 from gnsopt.registry import PROBLEMS
+from gnsopt.stopping import StopRule
 from gnsopt.testing import check_curvature, check_objective, check_solver
 
 # -------------------------------------------------------------------------------------------------- objectives
@@ -565,7 +566,10 @@ class MovesFromTheSolution(GradNormSmooth):
             done = np.max(np.abs(progress.point.g)) <= gtol and len(seen) > 1
             return Status.CONVERGED if done else None
 
-        class Rule:
+        class Rule(StopRule):
+            def __call__(self, progress):
+                return None
+
             def __or__(self, other):
                 return stop
 
