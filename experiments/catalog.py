@@ -3,7 +3,7 @@
 A problem is a function ``(**settings) -> Instance``; give it a parameter ``seed`` and it gets that of ``[run]``. A
 solver is ``{method = "gns", ...}``: a name of `gnsopt.registry.SOLVERS` and fields of that solver, where
 ``metric = "gram"`` (any name of the instance's metrics) stands for a matrix and ``metric = "identity"`` for none, and
-``curvature = "perturbed:beta"`` for the exact Hessian with an error of known size (`Perturbed`).
+``curvature = "perturbed"`` with a `beta` for the exact Hessian with an error of known size (`Perturbed`).
 """
 
 from __future__ import annotations
@@ -122,6 +122,13 @@ def poisson(n: int = 50, m: int = 500, l2: float = 1e-3, seed: int = 3124) -> In
     return Instance(PoissonRegression(X, rng.poisson(np.exp(0.3 * X @ np.ones(n))), l2))
 
 
+def exponentials(n: int = 10, seed: int = 3124) -> Instance:
+    """The mean of n functions ``exp(a_i'x)``, a_i uniform in [0, 1]: smoothness alpha = 0 down to 0, at infinity."""
+    problem = PoissonRegression(np.random.RandomState(seed).rand(n, n), np.zeros(n))
+    problem.f_star = 0.0
+    return Instance(problem)
+
+
 def _normal(n: int, m: int, seed: int) -> tuple[Array, np.random.Generator]:
     rng = np.random.default_rng(seed)
     return rng.standard_normal((m, n)) * np.geomspace(1e-2, 1, n), rng
@@ -142,6 +149,7 @@ PROBLEMS: dict[str, Callable[..., Instance]] = {
         softmax,
         squared,
         poisson,
+        exponentials,
         *transport.BUILDERS,
     )
 }
@@ -201,9 +209,8 @@ def solver(settings: dict[str, Any], instance: Instance, seed: int) -> Solver:
         if metric not in metrics:
             raise ValueError(f"metric {metric!r} is unknown to the problem; {suggest(metric, ['auto', *metrics])}")
         settings["metric"] = metrics[metric]
-    curvature, _, beta = str(settings.get("curvature")).partition(":")
-    if curvature == "perturbed":
-        settings["curvature"] = Perturbed(float(beta))
+    if settings.get("curvature") == "perturbed":
+        settings["curvature"] = Perturbed(settings.pop("beta"))
     if "seed" in SOLVERS[method].settings():
         settings.setdefault("seed", seed)
     return SOLVERS[method](**settings)

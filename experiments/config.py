@@ -19,10 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FORMAT = 1  # of a cell's file; part of its key, so that a change of format computes the cells anew
+FORMAT = 2  # of a cell's file; part of its key, so that a change of format computes the cells anew
 PROVENANCE = ("paper", "figure", "claim")
 STOP = ("gap", "gtol", "norm", "maxiter", "maxtime")
 RUN = {"repeats": 1, "warmup": 0, "threads": 1, "seed": 0}
+TURNS = ("interleave", "budget")  # of the repeats; not every toml has them
 QUICK = ("run", "problem", "solver", "stop")
 
 
@@ -34,12 +35,19 @@ class Cell:
     problem: dict[str, Any]
     solver: dict[str, Any]
     stop: dict[str, Any]
-    run: dict[str, int]
+    run: dict[str, Any]
 
     @property
     def key(self) -> str:
         """Name of the cell's file: a hash of its settings, the label excepted."""
         return _hash([FORMAT, self.problem, self.solver, self.stop, self.run])
+
+    @property
+    def turn_key(self) -> str:
+        """What cells that are measured in turns have in common: all but the setting of the solver that they compare."""
+        compared = self.run.get("interleave")
+        solver = {name: value for name, value in self.solver.items() if name != compared}
+        return _hash([self.problem, solver, self.stop, self.run])
 
     @property
     def problem_key(self) -> str:
@@ -73,7 +81,7 @@ def read(path: Path, quick: bool = False) -> Config:
         overrides = table.get("quick", {}) if quick else {}
         _known(overrides, QUICK, "[quick]")
         settings = RUN | table.get("run", {}) | overrides.get("run", {})
-        _known(settings, (*RUN, *STOP), "[run]")
+        _known(settings, (*RUN, *TURNS, *STOP), "[run]")
         cells = tuple(_cells(table.get("grid", []), settings, overrides))
         if not cells:
             raise ValueError("there is no cell: add a [[grid]] with problem and solver")
@@ -90,7 +98,7 @@ def read(path: Path, quick: bool = False) -> Config:
 
 
 def _cells(grids: Any, settings: dict[str, Any], overrides: dict[str, Any]) -> Iterator[Cell]:
-    run = {name: settings[name] for name in RUN}
+    run = {name: settings[name] for name in (*RUN, *TURNS) if name in settings}
     defaults = {name: settings[name] for name in STOP if name in settings}
     for grid in grids:
         _known(grid, ("problem", "solver", "stop"), "[[grid]]")

@@ -18,7 +18,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TEXT = ("cell", "label", "commit", "message", "curvature", "f_star_route")  # never numbers, whatever they look like
+TEXT = (
+    "cell",
+    "label",
+    "commit",
+    "message",
+    "curvature",
+    "f_star_route",
+    "cpu_each",
+)  # never numbers, whatever they look like
 
 
 @dataclass(frozen=True)

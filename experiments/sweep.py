@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from experiments import catalog, environment
 from experiments.config import Cell, Config
 from experiments.storage import read_json, replacing, write_json
 from gnsopt import GradNormSmooth, Status
-from gnsopt.driver import ROUNDING, Trace
+from gnsopt.driver import ROUNDING, STALLED, Trace
 
 COUNTS = ("nit", "nfev", "njev", "nhev", "nhessp", "nsolve")
 FACTS = (  # the columns of runs.csv before those of the settings
-    *("cell", "label", "status", "success", *COUNTS, "seconds", "seconds_min", "seconds_max", "fun", "f_star", "gap"),
-    *("gnorm", "curvature", "f_star_route", "gnsopt", "commit", "message"),
+    *("cell", "label", "status", "success", *COUNTS, "seconds", "seconds_min", "seconds_max", "cpu_each"),
+    *("fun", "f_star", "gap", "gnorm", "curvature", "f_star_route", "gnsopt", "commit", "message"),
 )
 
 
@@ -34,27 +35,42 @@ def run(config: Config, results: Path, force: bool, console: Console) -> list[st
     """Run the cells that are not there yet (all with `force`), merge, and return one sentence for each failure."""
     paper = results / config.paper
     cells = {cell.key: cell for cell in config.cells}
-    todo = [cell for key, cell in cells.items() if force or _read_cell(paper, key) is None]
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells.values():
+        groups.setdefault(cell.turn_key, []).append(cell)
+    todo = [group for group in groups.values() if force or any(_read_cell(paper, cell.key) is None for cell in group)]
+    missing = sum(map(len, todo))
     console.print(
-        f"{config.paper}/{config.figure}: {len(cells)} cells, {len(cells) - len(todo)} of them there", highlight=False
+        f"{config.paper}/{config.figure}: {len(cells)} cells, {len(cells) - missing} of them there", highlight=False
     )
     optima = _Optima(paper, force)
     absent: dict[str, str] = {}
     failed: dict[str, str] = {}
+
+    def attempt(group: list[Cell]) -> None:
+        try:
+            measured = measure(group, optima(group[0]))
+        except FileNotFoundError as error:  # the data set is absent
+            absent.update({cell.key: str(error) for cell in group})
+        except Exception as error:  # a broken cell must not cost the others
+            if len(group) == 1:
+                failed[group[0].key] = f"{type(error).__name__}: {error}"
+            else:
+                for cell in group:
+                    attempt([cell])
+        else:
+            for cell, found in zip(group, measured, strict=True):
+                _write_cell(paper, cell.key, *found, surroundings)
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with environment.limited_threads(config.threads), Progress(*columns, console=console) as progress:
             surroundings = environment.describe()
-            task = progress.add_task("", total=len(todo))
-            for cell in todo:
-                progress.update(task, description=cell.label)
-                try:
-                    _write_cell(paper, cell.key, *measure(cell, optima(cell)), surroundings)
-                except FileNotFoundError as error:  # the data set is absent
-                    absent[cell.key] = str(error)
-                except Exception as error:  # a broken cell must not cost the others
-                    failed[cell.key] = f"{type(error).__name__}: {error}"
-                progress.advance(task)
+            task = progress.add_task("", total=missing)
+            for group in todo:
+                progress.update(task, description=group[0].label)
+                attempt(group)
+                progress.advance(task, len(group))
     finally:  # after Ctrl-C too: what is there can be looked at
         wrong = _merge(config, paper, optima, absent | failed)
     for reason in dict.fromkeys(absent.values()):
@@ -64,25 +80,50 @@ def run(config: Config, results: Path, force: bool, console: Console) -> list[st
     return [f"{config.paper}/{config.figure}, {sentence}" for sentence in wrong]
 
 
-def measure(cell: Cell, f_star: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run a cell, after its warm-up, as often as it asks; return the facts and the trace of the run of median time."""
-    if cell.run["warmup"]:
-        _minimize(cell, f_star, maxiter=cell.run["warmup"])
-    found = sorted((_minimize(cell, f_star) for _ in range(cell.run["repeats"])), key=_seconds)
-    median = found[(len(found) - 1) // 2]
+def measure(cells: list[Cell], f_star: float | None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Run cells of one problem in turns, after their warm-up; return the facts and the trace of each.
+
+    They are run as often as they ask for, or as their budget of processor seconds allows; if they are compared with
+    each other and one of them does not arrive, only once: there is nothing to compare. The fastest run is kept, with
+    the least time of each iteration, and the processor seconds of all, which other processes disturb less.
+    """
+    run = cells[0].run
+    for cell in cells:
+        if run["warmup"]:
+            _minimize(cell, f_star, maxiter=run["warmup"])
+    found = [[_minimize(cell, f_star)] for cell in cells]
+    slowest, repeats = max(first["cpu"] for (first,) in found), run["repeats"]
+    if repeats * slowest > run.get("budget", np.inf):
+        repeats = max(1, int(run["budget"] / slowest))
+    if len(cells) > 1 and not all(first.success for (first,) in found):
+        repeats = 1
+    for number in range(1, repeats):  # there and back: whatever drifts favours neither
+        for cell, runs in list(zip(cells, found, strict=True))[:: (-1) ** number]:
+            runs.append(_minimize(cell, f_star))
+    return [_facts(runs) for runs in found]
+
+
+def _facts(runs: list[OptimizeResult]) -> tuple[dict[str, Any], dict[str, Any]]:
+    ordered = sorted(runs, key=_seconds)
+    median, fastest = ordered[(len(ordered) - 1) // 2], ordered[0]
+    trace = fastest.trace.as_dict()
+    times = [run.trace["time"] for run in runs]
+    if len({len(time) for time in times}) == 1:  # the same iterates: what disturbed one run is not seen in the others
+        trace["time"] = np.min(times, axis=0)
     facts = {
         "status": Status(median.status).name.lower(),
         "success": bool(median.success),
         **{name: int(median[name]) for name in COUNTS},
         "seconds": _seconds(median),
-        "seconds_min": _seconds(found[0]),
-        "seconds_max": _seconds(found[-1]),
+        "seconds_min": _seconds(ordered[0]),
+        "seconds_max": _seconds(ordered[-1]),
+        "cpu_each": " ".join(f"{run['cpu']:.6g}" for run in runs),  # in the order of the runs
         "fun": float(median.fun),
         "gnorm": float(np.max(np.abs(median.jac))),
         "curvature": median.curvature,
         "message": median.message,
     }
-    return facts, median.trace.as_dict() | median.get("arrays", {})
+    return facts, trace | fastest.get("arrays", {})
 
 
 def _seconds(found: OptimizeResult) -> float:
@@ -100,7 +141,9 @@ def _minimize(cell: Cell, f_star: float | None, **overrides: Any) -> OptimizeRes
             raise ValueError(f"stop gap={stop['gap']} needs the minimum, unknown for {cell.problem}; use gtol")
         stop["f_target"] = f_star + stop.pop("gap")
         stop.setdefault("gtol", 0.0)
+    before = time.process_time()
     found = solver.minimize(instance.objective, instance.x0, **stop | overrides)
+    found["cpu"] = time.process_time() - before
     if found.status == Status.INTERRUPTED:  # the driver made a result of Ctrl-C: the sweep ends here
         raise KeyboardInterrupt
     found["arrays"] = instance.arrays(found)
@@ -139,8 +182,9 @@ def minimum(cell: Cell) -> dict[str, Any]:
     found = GradNormSmooth().minimize(objective, instance.x0, gtol=0.0)
     if found.status == Status.INTERRUPTED:
         raise KeyboardInterrupt
-    limit = (Status.PRECISION_LIMIT, Status.CONVERGED)
-    if found.status not in limit:
+    gnorms = found.trace["gnorm"]
+    vanished = gnorms[-1] <= STALLED * gnorms[0]  # whatever ended the run there, it was not far from a minimum
+    if found.status not in (Status.PRECISION_LIMIT, Status.CONVERGED) and not vanished:
         raise RuntimeError(f"no minimum of {cell.problem}: {found.message}")
     gnorm = float(np.max(np.abs(found.jac)))
     return {"f_star": float(found.fun), "route": f"grad f = 0 to the limit of float64, |g|_inf = {gnorm:.1e}"}

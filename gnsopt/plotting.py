@@ -6,7 +6,7 @@ print in grey.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008) without yellow, too pale for a line on white; strong contrasts first.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
-# Their number and that of the markers have no divisor in common with that of the colours: 105 different curves.
+# Okabe and Ito (2008), with grey for yellow, which is too pale for a line on white; strong contrasts first.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F7F7F")
+# No two of the numbers of colours, dashes and markers have a divisor in common: 120 different curves.
 STYLES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5, 1, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^")
 LABELS = {
@@ -80,26 +80,23 @@ def convergence(
 
     Notes
     -----
-    A gap below the rounding error of f, ``eps |f*|``, is drawn there, on a dotted line.
+    Gaps that are rounding (`resolution`) are drawn on a dotted line that says so.
     """
     if not traces:
         raise ValueError("traces is empty: pass at least one run")
     Figure, FigureCanvasAgg = _matplotlib()
     if f_star is None:
         f_star = float(min(np.nanmin(trace["fun"]) for trace in traces.values()))
-    floor = EPS * abs(f_star) or EPS
-    gaps = {label: np.maximum(np.asarray(trace["fun"], dtype=float) - f_star, floor) for label, trace in traces.items()}
+    gaps = {label: np.asarray(trace["fun"], dtype=float) - f_star for label, trace in traces.items()}
     width, height = panel_size
-    entry = LINE + LETTER * max(map(len, traces))
-    columns = max(1, min(len(traces), int(width * len(against) / entry)))
+    columns = legend_columns(traces, width * len(against))
     legend_rows = -(-len(traces) // columns)
     size = (width * len(against), height + 0.22 * legend_rows + (0.3 if title else 0))
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(against), sharey=True, squeeze=False)[0]
     for panel, column in zip(panels, against, strict=True):
-        _panel(panel, {label: (np.asarray(traces[label][column], dtype=float), gap) for label, gap in gaps.items()})
-        panel.axhline(floor, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+        _panel(panel, {label: np.asarray(trace[column], dtype=float) for label, trace in traces.items()}, gaps, f_star)
         panel.set_xlabel(LABELS.get(column, column))
     panels[0].set_ylabel("$f - f^*$")
     if title:
@@ -108,6 +105,98 @@ def convergence(
     # below the panels, where no curve can be
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=4)
     return figure
+
+
+def work_axis(panel: Axes, columns: Iterable[Array]) -> None:
+    """Make the horizontal axis logarithmic; linear between 0 and the first step where runs start at 0.
+
+    Parameters
+    ----------
+    panel : matplotlib.axes.Axes
+        Whose axis.
+    columns : iterable of ndarray
+        What is drawn on it, not negative.
+    """
+    values = np.concatenate([np.ravel(column) for column in columns])
+    if values.min() > 0:
+        panel.set_xscale("log")
+        return
+    least = 10.0 ** np.floor(np.log10(values[values > 0].min(initial=1.0)))
+    panel.set_xscale("symlog", linthresh=least, linscale=0.3, subs=range(2, 10))
+    panel.set_xlim(-0.1 * least, 1.2 * float(values.max()))
+
+
+def resolution(gaps: Iterable[Array], f_star: float) -> float:
+    """Return where gaps end to mean something.
+
+    Parameters
+    ----------
+    gaps : iterable of ndarray
+        ``f - f*`` of the runs of one problem.
+    f_star : float
+        The minimum.
+
+    Returns
+    -------
+    float
+        The rounding error of f*: ``eps |f*|``, or how far below f* a run has come. Where both are zero, because f* = 0
+        is exact, a tenth of the least positive gap, at which zeros are drawn.
+    """
+    values = np.concatenate([np.ravel(gap) for gap in gaps])
+    values = values[np.isfinite(values)]
+    error = max(EPS * abs(f_star), -float(values.min(initial=0.0)))
+    return error or 0.1 * float(values[values > 0].min(initial=1.0))
+
+
+def mark_resolution(panel: Axes, gaps: Iterable[Array], f_star: float) -> None:
+    """Draw a dotted line that says what the gaps on it are, if there are any.
+
+    Parameters
+    ----------
+    panel : matplotlib.axes.Axes
+        Where the gaps are drawn, none below their `resolution`.
+    gaps : iterable of ndarray
+        ``f - f*`` of the runs of one problem.
+    f_star : float
+        The minimum.
+    """
+    gaps = list(gaps)
+    floor = resolution(gaps, f_star)
+    least = min(float(np.nanmin(gap)) for gap in gaps)
+    if least > floor:
+        return
+    zero = f_star == 0 == least
+    panel.axhline(floor, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+    panel.annotate(
+        "$f = f^*$ in float64" if zero else "rounding of $f^*$",
+        (0.01, floor),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 2),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=7,
+        color="0.35",
+    )
+
+
+def legend_columns(labels: Iterable[str], width: float) -> int:
+    """Return in how many columns a legend fits.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Its entries.
+    width : float
+        Width of the figure in inches.
+
+    Returns
+    -------
+    int
+        At least one; as few as the rows need.
+    """
+    lengths = [len(label) for label in labels]
+    columns = max(1, min(len(lengths), int(width / (LINE + LETTER * max(lengths)))))
+    return -(-len(lengths) // -(-len(lengths) // columns))
 
 
 def _matplotlib() -> tuple[Any, Any]:
@@ -119,18 +208,19 @@ def _matplotlib() -> tuple[Any, Any]:
     return Figure, FigureCanvasAgg
 
 
-def _panel(panel: Axes, curves: Mapping[str, tuple[Array, Array]]) -> None:
+def _panel(panel: Axes, work: Mapping[str, Array], gaps: Mapping[str, Array], f_star: float) -> None:
     """Draw the curves on a logarithmic axis of gaps."""
-    ends = [float(work[-1]) for work, _ in curves.values()]
+    floor = resolution(gaps.values(), f_star)
+    ends = [float(column[-1]) for column in work.values()]
     if min(ends) > 0 and max(ends) > 10 * min(ends):
-        panel.set_xscale("log")
+        work_axis(panel, work.values())
     else:
         panel.locator_params(axis="x", nbins=5)
     panel.set_yscale("log")
-    for number, (label, (work, gap)) in enumerate(curves.items()):
+    for number, (label, gap) in enumerate(gaps.items()):
         panel.plot(
-            work,
-            gap,
+            work[label],
+            np.maximum(gap, floor),
             label=label,
             color=COLORS[number % len(COLORS)],
             linestyle=STYLES[number % len(STYLES)],
@@ -139,6 +229,7 @@ def _panel(panel: Axes, curves: Mapping[str, tuple[Array, Array]]) -> None:
             markersize=4,
             linewidth=1.6,
         )
+    mark_resolution(panel, gaps.values(), f_star)
     panel.grid(color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)

@@ -4,7 +4,8 @@
     python -m paper_figures.build gns --quick --only lse_gamma
 
 A figure is a module ``paper_figures/<paper>/figure_<name>.py`` with ``draw(results) -> Figure`` and ``claim(results)``,
-which asserts what the figure shows.
+which asserts what the figure shows; where it has ``markdown(results) -> str`` too, that is written to ``<name>.md``.
+Nothing is drawn unless every cell of the toml as it is now has been run.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ import matplotlib as mpl
 from matplotlib.style import context
 
 from experiments import results
+from experiments.run import FOLDER as TOMLS
 from experiments.run import results_folder
-from experiments.storage import replacing
+from experiments.storage import replacing, write_text
+from paper_figures.drawing import save
 
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # its remarks on the dates of Matplotlib's own fonts
 FOLDER = Path(__file__).parent
 FORMATS = ("png", "pdf")
-UNDATED = {"pdf": {"CreationDate": None}, "png": {"Software": None}}  # the same data give the same file
 
 
 def names(paper: str) -> list[str]:
@@ -44,23 +46,47 @@ def module(paper: str, name: str) -> ModuleType:
     return importlib.import_module(f"paper_figures.{paper}.figure_{name}")
 
 
-def build(paper: str, name: str, source: Path, target: Path) -> str | None:
-    """Draw and save one figure and check its claim; return a sentence if something is wrong."""
-    folder = source / paper / name
+class Incomplete(Exception):
+    """Results that are not all that the toml asks for."""
+
+
+def read(folder: Path, toml: Path) -> results.Results:
+    """Return the results of a figure; raise Incomplete unless they are all that its toml, as it is now, asks for."""
     try:
         data = results.load(folder)
     except FileNotFoundError:
-        return f"{paper}/{name}: no results in {folder}; run: python -m experiments.run {paper}/{name}.toml"
-    script = module(paper, name)
-    with mpl.rc_context(), context(FOLDER / "style.mplstyle"):
-        figure = script.draw(data)
-        for suffix in FORMATS:
-            with replacing(target / paper / f"{name}.{suffix}") as file:
-                figure.savefig(file, format=suffix, metadata=UNDATED[suffix])
+        raise Incomplete(f"no results in {folder}") from None
+    if (folder / "config.toml").read_bytes() != toml.read_bytes():
+        raise Incomplete(f"the results are of another version of {toml.name}")
+    if data.skipped:
+        reasons = "; ".join(dict.fromkeys(str(row["message"]) for row in data.skipped))
+        raise Incomplete(f"{len(data.skipped)} of {len(data.skipped) + len(data.runs)} cells are missing ({reasons})")
+    return data
+
+
+def build(paper: str, name: str, source: Path, target: Path, quick: bool = False) -> str | None:
+    """Draw and save one figure and check its claim; return a sentence if something is wrong."""
+    what, step = f"{paper}/{name}", "the results cannot be read"
     try:
-        script.claim(data)  # after drawing, so that one can look at what is wrong
-    except (AssertionError, KeyError) as error:
-        return f"{paper}/{name}: the claim does not hold: {error}"
+        data = read(source / paper / name, TOMLS / paper / f"{name}.toml")
+        if data.quick and target == FOLDER:
+            return f"{what}: results of --quick do not replace the drawings in {FOLDER.name}; give --quick or --out"
+        step = "it cannot be drawn"
+        script = module(paper, name)
+        with mpl.rc_context(), context(FOLDER / "style.mplstyle"):
+            figure = script.draw(data)
+            for suffix in FORMATS:
+                with replacing(target / paper / f"{name}.{suffix}") as file:
+                    save(figure, file, suffix)
+        if hasattr(script, "markdown"):
+            write_text(target / paper / f"{name}.md", script.markdown(data))
+        step = "the claim does not hold"  # after drawing, so that one can look at what is wrong
+        script.claim(data)
+    except Incomplete as lacking:
+        options = (" --quick" if quick else "") + (f" --results {source}" if source != results_folder(quick) else "")
+        return f"{what}: {lacking}; nothing is drawn; run: python -m experiments.run {what}.toml{options}"
+    except Exception as error:  # whatever it is, the other figures are built
+        return f"{what}: {step}: {type(error).__name__}: {error}"
     return None
 
 
@@ -86,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     troubles = []
     for name in options.only or known:
-        trouble = build(options.paper, name, source, target)
+        trouble = build(options.paper, name, source, target, options.quick)
         troubles += [trouble] if trouble else []
         print(trouble or f"{options.paper}/{name}: drawn in {target / options.paper}, and its claim holds")
     return 1 if troubles else 0

@@ -1,14 +1,19 @@
-"""What the figures share: panels and legend; colours, dashes and markers are those of `gnsopt.plotting`."""
+"""What the figures share: panels, legend, files; colours, dashes and markers are those of `gnsopt.plotting`."""
 
 from __future__ import annotations
 
-from typing import Any
+import io
+from typing import IO, Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
-from gnsopt.plotting import COLORS, MARKERS, STYLES
+from gnsopt.plotting import COLORS, MARKERS, STYLES, legend_columns
+
+FONT = 8  # size of the legend's letters in the style sheet; `legend_columns` reckons with 10
+UNDATED = {"pdf": {"CreationDate": None}, "png": {"Software": None}}  # the same data give the same file
 
 
 def panels(number: int, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
@@ -31,7 +36,20 @@ def curve(panel: Axes, x: Any, y: Any, number: int, label: str, **settings: Any)
     )
 
 
-def legend(figure: Figure, panel: Axes, columns: int = 3) -> None:
-    """Put the legend of a panel below all panels, where no curve can be."""
+def legend(figure: Figure, panel: Axes, columns: int | None = None) -> None:
+    """Put the legend of a panel below all panels, where no curve can be, in as many columns as fit."""
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), handlelength=4)
+    fitting = legend_columns(labels, figure.get_figwidth() * 10 / FONT)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns or fitting, handlelength=4)
+
+
+def save(figure: Figure, file: IO[bytes], suffix: str) -> None:
+    """Write a figure; a PNG of lines in a palette of 256 colours, a third of the size of one in true colour."""
+    if suffix != "png" or any(panel.images for panel in figure.axes):
+        figure.savefig(file, format=suffix, metadata=UNDATED[suffix])
+        return
+    page = io.BytesIO()
+    figure.savefig(page, format=suffix, metadata=UNDATED[suffix])
+    image = Image.open(page)
+    palette = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    palette.save(file, format=suffix, optimize=True, dpi=image.info["dpi"])

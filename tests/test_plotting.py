@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gnsopt import Logistic, datasets, minimize
-from gnsopt.plotting import COLORS, EPS, MARKERS, STYLES, convergence
+from gnsopt.plotting import COLORS, EPS, MARKERS, STYLES, convergence, resolution
 
 
 def traces():
@@ -43,9 +43,49 @@ def test_minimum_defaults_to_the_lowest_value_and_gaps_stop_at_rounding():
     np.testing.assert_array_equal(drawn["slow"].get_ydata(), runs["slow"]["fun"] - f_star)
 
 
-def test_minimum_of_zero_has_a_floor():
-    runs = {"a": {"fun": np.array([1.0, 0.0]), "njev": np.array([1, 2]), "time": np.array([0.0, 1.0])}}
+def notes(panel):
+    return [text.get_text() for text in panel.texts]
+
+
+def test_an_exact_zero_is_drawn_below_all_other_gaps_and_named():
+    runs = {"a": {"fun": np.array([1.0, 1e-30, 0.0]), "njev": np.array([1, 2, 3]), "time": np.array([0.0, 1.0, 2.0])}}
+    panel = convergence(runs, 0.0).axes[0]
+    np.testing.assert_allclose(lines(panel)["a"].get_ydata(), [1, 1e-30, 1e-31], rtol=1e-12)
+    assert notes(panel) == ["$f = f^*$ in float64"]
+
+
+def test_a_constant_run_is_drawn():
+    runs = {"a": {"fun": np.zeros(2), "njev": np.array([1, 2]), "time": np.array([0.0, 1.0])}}
     assert np.all(lines(convergence(runs).axes[0])["a"].get_ydata() > 0)
+
+
+def test_the_line_of_rounding_is_drawn_only_where_a_gap_is_rounding():
+    runs = traces()
+    far = convergence(runs, 1.0).axes[0]
+    assert not notes(far)
+    assert all(line.get_linestyle() != ":" for line in far.get_lines())
+    assert far.get_ylim()[0] > 0.1, "an axis down to the rounding of f"
+    assert notes(convergence(runs).axes[0]) == ["rounding of $f^*$"]
+
+
+def test_what_lies_below_the_minimum_is_rounding_too():
+    assert resolution([np.array([1.0, -3e-13]), np.array([2.0, 1e-9])], 1.0) == 3e-13
+    assert resolution([np.array([1.0, np.nan])], 1.0) == EPS
+    runs = {"a": {"fun": np.array([2.0, 1 - 3e-13]), "njev": np.array([1, 2]), "time": np.array([0.0, 1.0])}}
+    assert lines(convergence(runs, 1.0).axes[0])["a"].get_ydata()[-1] == pytest.approx(3e-13, rel=1e-3)
+
+
+def test_the_start_is_drawn_at_zero_on_a_logarithmic_axis():
+    short, long = np.arange(4.0), np.arange(101.0)
+    runs = {str(k.size): {"fun": 2 + 2.0**-k, "nit": k, "time": k / 1000} for k in (short, long)}
+    for panel, first in zip(convergence(runs, 2.0, against=("nit", "time")).axes, (1.0, 1e-3), strict=True):
+        (at,) = {float(line.get_xdata()[0]) for line in lines(panel).values()}
+        assert at == 0.0
+        place = panel.transAxes.inverted().transform(
+            panel.transData.transform([[x, 1] for x in (0, first, 10 * first)])
+        )
+        assert 0 <= place[0, 0] < place[1, 0] < place[2, 0] <= 1
+        assert place[1, 0] - place[0, 0] < place[2, 0] - place[1, 0], "the part that is not logarithmic is too wide"
 
 
 def test_work_axis_is_logarithmic_only_for_runs_of_different_length():

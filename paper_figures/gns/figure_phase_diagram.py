@@ -2,7 +2,8 @@ r"""Phase diagram: gamma falls with the gradient norm as ``|g|^max(alpha, beta)`
 
 The theory bounds ``1/gamma(x) <= M |g|^{-alpha} + C2 |g|^{-beta}``: the larger exponent wins as |g| -> 0, and with it
 the rate ``eps^{-max(alpha, beta)}`` of convex problems. Measured on ``|Ax - b|^p / p``, for which ``alpha = 1/(p-1)``
-is sharp, with the exact Hessian plus an error of exactly ``|g|^{1 - beta}``.
+is sharp, and on a mean of exponentials, for which alpha = 0 is, with the exact Hessian plus an error of exactly
+``|g|^{1 - beta}``.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ PAIRS = (
 
 
 def place(run: Run) -> tuple[float, float]:
-    """Return alpha and beta."""
-    return 1 / (run.facts["problem.p"] - 1), float(run.facts["solver.curvature"].partition(":")[2])
+    """Return alpha and beta; exponentials are quasi-self-concordant."""
+    p = run.facts.get("problem.p")
+    return 0.0 if p is None else 1 / (p - 1), run.facts["solver.beta"]
 
 
 def exponent(run: Run) -> float:
@@ -64,7 +66,7 @@ def draw(results: Results) -> Figure:
         )
     right.set(xlabel=r"theory: $\max(\alpha, \beta)$", ylabel=r"measured exponent of $\gamma_k$ in $\|g_k\|_*$")
     right.legend(loc="upper left")
-    legend(figure, left, columns=2)
+    legend(figure, left)
     return figure
 
 
@@ -72,4 +74,4 @@ def claim(results: Results) -> None:
     """The measured exponent is max(alpha, beta) for every pair; quick runs see fewer powers of ten."""
     for run in results.runs:
         expected, found = max(place(run)), exponent(run)
-        assert abs(found - expected) < (0.2 if results.quick else 0.06), f"{place(run)}: |g|^{found:.3f}"
+        assert abs(found - expected) < (0.2 if results.quick else 0.05), f"{place(run)}: |g|^{found:.3f}"

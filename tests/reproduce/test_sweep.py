@@ -1,18 +1,21 @@
 """Sweeps: what a toml means, what is written, and what a kill costs."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 from sklearn.linear_model import LogisticRegression
 
 from experiments import config, run, storage, sweep
 from experiments.results import load
-from gnsopt import datasets
+from gnsopt import Status, datasets
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
@@ -162,7 +165,9 @@ def test_results_hold_what_was_run(toml, go):
     assert facts["status"] == "target_reached"
     assert 0 <= facts["fun"] - facts["f_star"] == facts["gap"] <= 1e-8 < found["fun"][-2] - facts["f_star"]
     assert facts["seconds_min"] <= facts["seconds"] <= facts["seconds_max"]
-    assert facts["seconds"] == found["time"][-1]
+    assert facts["seconds_min"] == found["time"][-1]
+    assert len(facts["cpu_each"].split()) == 3
+    assert all(float(each) > 0 for each in facts["cpu_each"].split())
     assert (facts["nit"], facts["nsolve"]) == (len(found["fun"]) - 1, found["nsolve"][-1])
     assert found.reached(1e-8) == facts["nit"]
     assert found.reached(-1.0) == np.inf
@@ -172,7 +177,7 @@ def test_results_hold_what_was_run(toml, go):
     assert {"python", "numpy", "scipy", "numba", "gnsopt", "commit", "processors"} <= set(surroundings)
 
 
-def test_the_run_of_median_time_is_kept_and_the_warm_up_is_not_timed(toml, monkeypatch):
+def test_the_median_and_the_least_time_are_kept_and_the_warm_up_is_not_timed(toml, monkeypatch):
     (cell,) = config.read(toml("[run]\nrepeats = 5\nwarmup = 2" + SMALL)).cells
     seconds, plain, limits = iter([9.0, 3.0, 1.0, 5.0, 2.0, 4.0]), sweep._minimize, []
 
@@ -183,10 +188,103 @@ def test_the_run_of_median_time_is_kept_and_the_warm_up_is_not_timed(toml, monke
         return found
 
     monkeypatch.setattr(sweep, "_minimize", slow)
-    facts, trace = sweep.measure(cell, sweep.minimum(cell)["f_star"])
+    ((facts, trace),) = sweep.measure([cell], sweep.minimum(cell)["f_star"])
     assert limits == [2, None, None, None, None, None]
     assert (facts["seconds_min"], facts["seconds"], facts["seconds_max"]) == (1.0, 3.0, 5.0)
-    assert trace["time"][-1] == 3.0
+    assert trace["time"][-1] == 1.0
+
+
+def test_each_iteration_has_its_least_time(toml, monkeypatch):
+    (cell,) = config.read(toml("[run]\nrepeats = 3" + SMALL)).cells
+    plain, disturbed = sweep._minimize, iter([3, 1, 2])  # the iteration before which each run has to wait
+
+    def waiting(cell, f_star, **overrides):
+        found, after = plain(cell, f_star, **overrides), next(disturbed)
+        for k, row in enumerate(found.trace._rows):
+            row["time"] = k + (100.0 if k >= after else 0.0)
+        return found
+
+    monkeypatch.setattr(sweep, "_minimize", waiting)
+    ((facts, trace),) = sweep.measure([cell], sweep.minimum(cell)["f_star"])
+    steps = np.arange(facts["nit"] + 1)
+    np.testing.assert_array_equal(trace["time"], np.where(steps >= 3, steps + 100.0, steps))
+
+
+TURNS = """
+[run]
+repeats = 3
+interleave = "growth"
+[[grid]]
+problem = {name = "logsumexp", n = 8, m = [9, 10]}
+solver = {label = "{growth}", method = "gns", metric = "gram", growth = ["paper", "ratio"]}
+stop = {gap = 1e-8}
+"""
+
+
+def order_of_runs(monkeypatch, seconds=None):
+    """Note which rule runs on how many rows, and make each run last as long as `seconds` says."""
+    order, plain = [], sweep._minimize
+
+    def noted(cell, f_star, **overrides):
+        order.append((cell.problem["m"], cell.solver["growth"]))
+        found = plain(cell, f_star, **overrides)
+        if seconds is not None:
+            found["cpu"] = found.trace._rows[-1]["time"] = next(seconds)
+        return found
+
+    monkeypatch.setattr(sweep, "_minimize", noted)
+    return order
+
+
+def test_cells_that_are_compared_are_run_in_turns(toml, go, monkeypatch):
+    order = order_of_runs(monkeypatch, iter([float(k) for k in range(1, 13)]))
+    code, folder = go(toml(TURNS))
+    assert code == 0
+    once = ["paper", "ratio", "ratio", "paper", "paper", "ratio"]
+    assert order == [(m, rule) for m in (9, 10) for rule in once]
+    facts = {(run.facts["problem.m"], run.label): run.facts for run in load(folder / "figure").runs}
+    assert facts[9, "paper"]["cpu_each"] == "1 4 5"
+    assert facts[9, "ratio"]["cpu_each"] == "2 3 6"
+    assert facts[10, "ratio"]["seconds"] == 9.0
+
+
+def test_a_pair_is_run_anew_if_one_of_it_is_missing(toml, go, monkeypatch):
+    path = toml(TURNS.replace("repeats = 3", "repeats = 1"))
+    _, folder = go(path)
+    lost = next(cell for cell in config.read(path).cells if (cell.problem["m"], cell.label) == (10, "ratio"))
+    (folder / "cells" / f"{lost.key}.npz").unlink()
+    order = order_of_runs(monkeypatch)
+    go(path)
+    assert order == [(10, "paper"), (10, "ratio")]
+
+
+def test_repeats_end_with_the_budget_and_without_an_arrival(toml, go, monkeypatch):
+    order = order_of_runs(monkeypatch, iter([0.1, 0.1, 0.1, 0.1, 0.5, 0.1]))
+    go(toml(TURNS.replace("[run]", "[run]\nbudget = 0.25")))
+    assert [m for m, _ in order] == [9, 9, 9, 9, 10, 10]
+    order.clear()
+    monkeypatch.undo()
+    order = order_of_runs(monkeypatch)
+    for cells in ({"maxiter": 2}, {}):
+        group = [cell for cell in config.read(toml(TURNS)).cells if cell.problem["m"] == 9]
+        group = [dataclasses.replace(cell, stop=cell.stop | cells) for cell in group]
+        sweep.measure(group, sweep.minimum(group[0])["f_star"])
+    assert len(order) == 2 + 6
+
+
+def test_a_broken_cell_of_a_pair_costs_not_the_other(toml, go, capsys, monkeypatch):
+    plain = sweep._minimize
+
+    def broken(cell, f_star, **overrides):
+        if cell.label == "ratio":
+            raise ZeroDivisionError("no")
+        return plain(cell, f_star, **overrides)
+
+    monkeypatch.setattr(sweep, "_minimize", broken)
+    code, folder = go(toml(TURNS))
+    assert code == 1
+    assert "ratio: ZeroDivisionError: no" in " ".join(capsys.readouterr().err.split())
+    assert [run.label for run in load(folder / "figure").runs] == ["paper", "paper"]
 
 
 def test_a_second_run_runs_nothing_and_force_runs_all(toml, go):
@@ -266,6 +364,25 @@ def test_a_gap_without_a_known_minimum_is_refused(toml, go, monkeypatch, capsys)
     monkeypatch.setattr(sweep, "minimum", lambda cell: {"f_star": None, "route": "unknown"})
     assert go(toml(SMALL))[0] == 1
     assert "use gtol" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("last", "found"), [(1e-14, True), (1e-9, False)])
+def test_a_minimum_is_where_the_gradient_vanishes_whatever_ends_the_run(toml, monkeypatch, last, found):
+    end = OptimizeResult(
+        status=Status.STEP_FAILURE,
+        fun=1.0,
+        jac=np.array([last]),
+        message="no step",
+        trace={"gnorm": np.array([1, last])},
+    )
+    solver = SimpleNamespace(minimize=lambda *_, **__: end)
+    monkeypatch.setattr(sweep, "GradNormSmooth", lambda: solver)
+    (cell,) = config.read(toml(SMALL.replace("logsumexp", "polytope"))).cells
+    if found:
+        assert sweep.minimum(cell)["f_star"] == 1.0
+    else:
+        with pytest.raises(RuntimeError, match="no step"):
+            sweep.minimum(cell)
 
 
 def test_force_computes_every_minimum_anew(toml, go, monkeypatch):
