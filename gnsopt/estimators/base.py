@@ -1,0 +1,261 @@
+"""What the linear estimators share: validation, classes, the run, predictions."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+from scipy.sparse import csr_array
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from gnsopt._typing import Array, IntArray
+from gnsopt.minimize import minimize
+from gnsopt.problems import LinearModel, Logistic, Softmax
+from gnsopt.problems.validation import check_l2, check_weights
+from gnsopt.solver import Solver, suggest
+from gnsopt.solvers import SOLVERS
+from gnsopt.stopping import Status
+
+__all__ = ["Linear", "LinearClassifier", "from_C", "validate_data", "with_l2"]
+
+try:
+    from sklearn.utils.validation import validate_data
+except ImportError:  # scikit-learn < 1.6 has it as a method
+
+    def validate_data(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
+        """Return the validated data."""
+        return estimator._validate_data(X, y, **options)
+
+
+class Linear(BaseEstimator):
+    """What all share: the run with its checks and warnings, the warm start, the scores."""
+
+    coef_: Any
+    intercept_: Any
+
+    def _run(self, problem: LinearModel, x0: Array | None) -> OptimizeResult:
+        """Minimise; warn, with a cure, unless the run converged."""
+        solver = self.solver
+        if isinstance(solver, str) and solver.lower() not in SOLVERS:
+            raise ValueError(f"solver={solver!r} is unknown; {suggest(solver, SOLVERS)}")
+        if not isinstance(solver, str | Solver):
+            raise ValueError(f"solver={solver!r} must be a name or an instance of gnsopt.Solver")
+        if not (isinstance(self.tol, Real) and float(self.tol) >= 0):
+            raise ValueError(f"tol={self.tol!r} must be a number >= 0")
+        if not (isinstance(self.max_iter, Integral) and int(self.max_iter) >= 0):
+            raise ValueError(f"max_iter={self.max_iter!r} must be an integer >= 0")
+        options = {"gtol": float(self.tol), "maxiter": int(self.max_iter), "disp": bool(self.verbose)}
+        result = minimize(problem, x0, method=solver, options=options)
+        if result.status == Status.INTERRUPTED:  # the driver returns its best point; a grid search must end
+            raise KeyboardInterrupt
+        # With a penalty on every feature only an intercept can leave: that of a class (of all counts) without weight.
+        # What it predicts has converged, so there is nothing to warn of.
+        harmless = result.status == Status.AT_INFINITY and bool(
+            np.all(problem.ridge[: problem.design.n_features * problem.k] > 0)
+        )
+        if not (result.success or harmless):
+            warnings.warn(self._complaint(problem, result), ConvergenceWarning, stacklevel=3)
+        return result
+
+    def _complaint(self, problem: LinearModel, result: OptimizeResult) -> str:
+        """Return the sentence of a run that did not converge, with its cure."""
+        name, size = type(self).__name__, float(np.max(np.abs(result.jac)))
+        if result.status == Status.AT_INFINITY:
+            return f"{name}: the minimiser is at infinity: {self._escape(problem)}"
+        state = f"{name} did not converge: after {result.nit} iterations the gradient is {size:.3g}, tol={self.tol:g}"
+        if result.status == Status.MAXITER:
+            return f"{state}; raise max_iter (now {self.max_iter}), or scale the features (StandardScaler)"
+        if result.status == Status.PRECISION_LIMIT:
+            return f"{state}, and float64 allows no further decrease; raise tol, or scale the features (StandardScaler)"
+        return f"{state} ({result.message}); scale the features (StandardScaler), or use solver='gns'"
+
+    def _escape(self, problem: LinearModel) -> str:
+        """Return why the minimiser is at infinity, with the cure."""
+        raise NotImplementedError
+
+    def _warm_start(self, rows: int, columns: int) -> Array | None:
+        """Return the last solution as variables, if it is asked for, there, and of the right shape."""
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return None
+        W = np.atleast_2d(self.coef_.toarray() if isinstance(self.coef_, csr_array) else self.coef_).T
+        if self.fit_intercept:
+            W = np.vstack([W, np.broadcast_to(self.intercept_, W.shape[1])])
+        return np.ascontiguousarray(W).reshape(-1) if W.shape == (columns, rows) else None
+
+    def _scores(self, X: Any) -> Array:
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        return np.asarray(safe_sparse_dot(X, self.coef_.T, dense_output=True)) + self.intercept_
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags: sparse input is fine."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class LinearClassifier(ClassifierMixin, Linear):
+    """A logistic or softmax regression, fitted: what follows from `coef_`, `intercept_` and `classes_`."""
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[LinearModel, float]:
+        """Validate; return the problem without a penalty, and the total weight."""
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, order="C")
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if classes.size < 2:
+            raise ValueError(f"y has only one class, {classes[0]!r}; a classifier needs samples of at least 2 classes")
+        weight = self._weights(classes, codes, sample_weight)
+        family = Logistic if classes.size == 2 else Softmax
+        problem = family(X, codes, fit_intercept=self.fit_intercept, sample_weight=weight)
+        self.classes_ = classes
+        return problem, float(codes.size if weight is None else weight.sum())
+
+    def _weights(self, classes: Array, codes: IntArray, sample_weight: Any) -> Array | None:
+        """Return sample weights times class weights, or None if all are one."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        check_weights(sample_weight, codes.size)
+        weight = np.broadcast_to(np.asarray(1.0 if sample_weight is None else sample_weight, dtype=float), codes.shape)
+        if self.class_weight is None:
+            return weight
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":  # of the weighted samples
+            mass = np.bincount(codes, weights=weight)
+            factor = np.divide(weight.sum(), classes.size * mass, out=np.zeros(classes.size), where=mass > 0)
+        else:  # a dict, or an error that scikit-learn words
+            factor = compute_class_weight(self.class_weight, classes=classes, y=classes[codes])
+        return np.asarray(weight * factor[codes])
+
+    def _unpack(self, problem: LinearModel, x: Array) -> tuple[Array, Array]:
+        """Return coefficients (one row, or one for each class) and intercepts.
+
+        Adding one vector to the coefficients of all classes changes no probability. The penalty is least where they
+        sum to zero, and there the representative is unique: centred, also without a penalty, and the intercepts too.
+        """
+        V = x.reshape(problem.design.n_columns, problem.k)
+        if problem.k > 1:
+            V = V - V.mean(axis=1, keepdims=True)
+        d = problem.design.n_features
+        return np.ascontiguousarray(V[:d].T), V[d].copy() if self.fit_intercept else np.zeros(problem.k)
+
+    def _escape(self, problem: LinearModel) -> str:
+        return "the classes are separable by features without a penalty; set C finite (or l2 > 0 for every feature)"
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the scores ``X coef_' + intercept_``.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            One score for two classes (positive: the larger label), otherwise one for each class.
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> Array:
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        scores = self.decision_function(X)
+        index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return np.asarray(self.classes_[index])
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of `classes_`.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([expit(-scores), expit(scores)])
+        return np.asarray(softmax(scores, axis=1))
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of the probability of each class, finite where the probability underflows.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, in the order of `classes_`.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([log_expit(-scores), log_expit(scores)])
+        return np.asarray(log_softmax(scores, axis=1))
+
+    def sparsify(self) -> Any:
+        """Store `coef_` as a sparse array.
+
+        Returns
+        -------
+        object
+            The estimator itself.
+        """
+        check_is_fitted(self)
+        self.coef_ = csr_array(self.coef_)
+        return self
+
+    def densify(self) -> Any:
+        """Store `coef_` as a dense array, undoing `sparsify`.
+
+        Returns
+        -------
+        object
+            The estimator itself.
+        """
+        check_is_fitted(self)
+        if isinstance(self.coef_, csr_array):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+
+def from_C(C: Any, total: float) -> float:
+    """Return the penalty of the mean loss: ``l2 = 1 / (C sum_i w_i)``."""
+    if not (isinstance(C, Real) and float(C) > 0):
+        raise ValueError(f"C={C!r} must be a positive number, or inf for no penalty")
+    return 1.0 / (float(C) * total)
+
+
+def with_l2(problem: LinearModel, l2: Any) -> LinearModel:
+    """Return a twin of `problem` with the penalty `l2`; the design, with all that it has computed, is shared."""
+    twin = copy.copy(problem)
+    penalty = np.zeros(problem.design.n_columns)
+    penalty[: problem.design.n_features] = check_l2(l2, problem.design.n_features)
+    twin.ridge = np.repeat(penalty, problem.k)
+    return twin
