@@ -246,14 +246,45 @@ class LinearClassifier(ClassifierMixin, Linear):
 
 
 def from_C(C: Any, total: float) -> float:
-    """Return the penalty of the mean loss: ``l2 = 1 / (C sum_i w_i)``."""
+    """Return the penalty of the mean loss: ``l2 = 1 / (C sum_i w_i)``.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty of scikit-learn's sum, positive; inf is no penalty.
+    total : float
+        Sum of the weights of the samples.
+
+    Returns
+    -------
+    float
+        The penalty of the mean.
+
+    Raises
+    ------
+    ValueError
+        If C is not positive.
+    """
     if not (isinstance(C, Real) and float(C) > 0):
         raise ValueError(f"C={C!r} must be a positive number, or inf for no penalty")
     return 1.0 / (float(C) * total)
 
 
 def with_l2(problem: LinearModel, l2: Any) -> LinearModel:
-    """Return a twin of `problem` with the penalty `l2`; the design, with all that it has computed, is shared."""
+    """Return a twin of `problem` with the penalty `l2`; the design, with all that it has computed, is shared.
+
+    Parameters
+    ----------
+    problem : LinearModel
+        The problem; it is not changed.
+    l2 : float or array_like of shape (n_features,)
+        The penalty of the mean loss.
+
+    Returns
+    -------
+    LinearModel
+        The twin.
+    """
     twin = copy.copy(problem)
     penalty = np.zeros(problem.design.n_columns)
     penalty[: problem.design.n_features] = check_l2(l2, problem.design.n_features)
