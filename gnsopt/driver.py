@@ -46,10 +46,10 @@ class Trace:
         self._keep_x = keep_x
         self.x: list[Array] = []
 
-    def append(self, row: dict[str, float], x: Array) -> None:
-        """Add one row."""
+    def append(self, row: dict[str, float], x: Array | None) -> None:
+        """Add one row; `x` may be None where the iterates are not kept."""
         self._rows.append(row)
-        if self._keep_x:
+        if self._keep_x and x is not None:
             self.x.append(x.copy())
 
     @property
@@ -164,7 +164,7 @@ def drive(
             clock.pause()
             f, gnorm = x.f, gradient_norm(x, norm)
             row = {"nit": nit, "fun": f, "gnorm": gnorm, "time": clock.seconds, **_counts(x), **scalars}
-            trace.append(row, x.x)
+            trace.append(row, x.x if keep_x else None)
             if disp:
                 print_row(row, header=nit == 0)
             idle = 0 if f < lowest or gnorm < least else idle + 1

@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ import numpy as np
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.curvature.models import auto
+from gnsopt.curvature.row_space import through_rows
 from gnsopt.driver import drive
 from gnsopt.linalg.metric import as_metric
 from gnsopt.objective import Callables, Objective
@@ -116,14 +119,16 @@ class Solver:
         problem = problem.fresh()
         start = problem.start() if x0 is None else check_x0(x0, problem.n)
         metric = getattr(self, "metric", None)
-        B = problem.metric() if isinstance(metric, str) and metric == "auto" else as_metric(metric, problem.n)
+        natural = isinstance(metric, str) and metric == "auto"
+        B = problem.metric() if natural else as_metric(metric, problem.n)
         if B.n not in (None, problem.n):
             raise ValueError(f"metric is of order {B.n}; the problem has {problem.n} variables")
         largest = {"inf": gtol, np.inf: gtol, "2": gtol / np.sqrt(problem.n), 2: gtol / np.sqrt(problem.n)}
         enough = largest.get(norm, 0.0) if self.ends_early else 0.0
         point = Point(problem, start, Counts(), B, enough)
+        free = natural and getattr(self, "curvature", None) is auto  # to choose the coordinates, too
         return drive(
-            self.iterates,
+            partial(through_rows, self.iterates) if free else self.iterates,
             point,
             rule,
             norm=norm,

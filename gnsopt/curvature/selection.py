@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,12 @@ from gnsopt._typing import Array
 from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Dense, Form, Gram, RankOneUpdate, Shifted
 from gnsopt.linalg.metric import Metric
-from gnsopt.linalg.precond import ActiveRows, ClassBlocks, Frozen, Jacobi, Preconditioner
+from gnsopt.linalg.nystrom import NystromPreconditioner
+from gnsopt.linalg.precond import ActiveRows, ClassBlocks, Frozen, Jacobi, Preconditioner, Renewal
 from gnsopt.linalg.shifted import Accuracy, DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
 from gnsopt.point import Point
 
-METHODS = ("auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg")
+METHODS = ("auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg", "nystrom")
 DIRECT = 30.0  # products up to whose price a named matrix is factorised: who names it wants its steps, not inexact ones
 AUTO = 6.0  # the same where only speed counts: a preconditioned solve typically takes 2 to 6 products (measured)
 SOLVES = 10.0  # of a typical run: they share one Gram matrix of the rows
@@ -46,10 +48,25 @@ class Engine:
         Products per inexact solve at the most.
     direct : float, default=30.0
         A direct solve is taken where it costs no more than so many products.
+    preconditioner : optional
+        A model of preconditioners, ``start() -> Renewal``: conjugate gradients with it then, unless a direct solve is
+        asked for by name.
     """
 
-    def __init__(self, method: str, theta: float, floor: float, max_products: int, direct: float = DIRECT) -> None:
-        self.method, self.theta, self.floor, self.max_products = method, theta, floor, max_products
+    def __init__(
+        self,
+        method: str,
+        theta: float,
+        floor: float,
+        max_products: int,
+        direct: float = DIRECT,
+        preconditioner: Any = None,
+    ) -> None:
+        if preconditioner is None and method == "nystrom":
+            preconditioner = NystromPreconditioner()
+        self._renewal: Renewal | None = None if preconditioner is None else preconditioner.start()
+        self.method = "cg" if self._renewal is not None and method in ("auto", "nystrom") else method
+        self.theta, self.floor, self.max_products = theta, floor, max_products
         self.direct = direct
         self._level = 0  # the dearest help bought so far: index into the offers of `_prices`
         self._spent = 0.0  # counted work of products since the last purchase
@@ -94,6 +111,9 @@ class Engine:
         return "cg"
 
     def _krylov(self, form: Form, x: Point) -> Shifted:
+        rule = Accuracy(self.theta, self.floor, ENOUGH * x.enough, self.max_products)
+        if self._renewal is not None:
+            return self._renewed(form, x, rule, self._renewal)
         product = form.product_price + VECTOR_WORK * form.n
         gram = form.base if isinstance(form, RankOneUpdate) else form
         offers = _offers(form, gram, x.metric) if self.method == "auto" else []  # "cg" by name stays free of matrices
@@ -117,8 +137,24 @@ class Engine:
             self._preconditioner = offers[level - 1][1]()
             return self._preconditioner
 
-        rule = Accuracy(self.theta, self.floor, ENOUGH * x.enough, self.max_products)
         return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend)
+
+    def _renewed(self, form: Form, x: Point, rule: Accuracy, renewal: Renewal) -> Shifted:
+        """Conjugate gradients with the preconditioner that the user chose."""
+        x.counts.choices["curvature"] += f", preconditioner: {renewal.name}"
+
+        def product(v: Array) -> Array:
+            x.counts.nhessp += 1
+            return form.matvec(v)
+
+        def matvec(v: Array) -> Array:
+            Hv = product(v)
+            renewal.watch(v, Hv)
+            return Hv
+
+        x.counts.nhev += renewal.assembles and not isinstance(form, Dense)
+        preconditioner = renewal.at_point(form, product, x.metric)
+        return KrylovShifted(matvec, x.metric, preconditioner, rule, renewal.spend, renewal.window)
 
 
 DESCRIPTIONS = {
@@ -127,6 +163,7 @@ DESCRIPTIONS = {
     "spectral": "dense eigendecomposition",
     "row-space": "Cholesky in the space of the rows",
     "cg": "preconditioned conjugate gradients",
+    "nystrom": "conjugate gradients with a randomised Nystrom preconditioner",
 }
 
 
@@ -165,6 +202,29 @@ def _row_space_price(form: Form, x: Point) -> float:
     if m >= form.n or 24.0 * m**2 > MEMORY or np.ndim(x.metric.diagonal) or np.any(ridge != ridge.flat[0]):
         return np.inf
     return form.design.row_gram_price / SOLVES + m**3 / 3 + 4.0 * m**2 * form.k
+
+
+def prefers_row_space(form: Gram, x: Point) -> bool:
+    """Return whether a run from zero is cheaper in the coordinates of the row space, one Gram matrix included.
+
+    Parameters
+    ----------
+    form : Gram
+        The Hessian at the start.
+    x : Point
+        The start; its metric must be a multiple of the identity.
+
+    Returns
+    -------
+    bool
+        Whether the Gram matrix and its factor cost no more than the solves of a run by the data.
+    """
+    n, ridge = form.design.n_samples, form.ridge.reshape(-1, form.k)[: form.design.n_features]
+    scalar = x.metric.diagonal is not None and not np.ndim(x.metric.diagonal)
+    if n >= form.design.n_columns or not scalar or np.any(ridge != ridge.flat[0]) or 24.0 * n**2 > MEMORY:
+        return False
+    product = form.product_price + VECTOR_WORK * form.n
+    return bool(form.design.row_gram_price + n**3 / 3 <= SOLVES * AUTO * product)
 
 
 Offer = tuple[Callable[[float], float], Callable[[], Preconditioner]]  # price at a shift, maker

@@ -125,6 +125,31 @@ def weighted_squares(indptr: IntArray, indices: IntArray, data: Array, w: Array,
                 out[j, c] += s * w[i, c]
 
 
+@njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]
+def row_squares(indptr: IntArray, indices: IntArray, data: Array, t: Array) -> Array:
+    """Return ``sum_j t_j a_ij^2`` for each row.
+
+    Parameters
+    ----------
+    indptr, indices, data : ndarray
+        CSR rows ``a_i``, n of them with d columns.
+    t : ndarray of shape (d,)
+        Scale.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The sums.
+    """
+    out = np.empty(indptr.shape[0] - 1)
+    for i in range(indptr.shape[0] - 1):
+        s = 0.0
+        for p in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            s += data[p] * data[p] * t[np.uint64(indices[p])]
+        out[i] = s
+    return out
+
+
 @njit(cache=True, nogil=True, fastmath={"contract"})  # type: ignore[misc, unused-ignore]
 def scores(indptr: IntArray, indices: IntArray, data: Array, V: Array, z: Array, Z: Array) -> None:
     """Write ``A V`` to `Z`.

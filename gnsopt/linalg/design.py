@@ -387,7 +387,7 @@ class Design:
         """Return ``sum_j scale_j a_ij^2`` of shape (n_samples,) for `scale` of shape (n_columns,)."""
         t = scale[: self.n_features]
         if self.sparse:
-            squares = np.asarray(type(self.X)((self.X.data**2, self.X.indices, self.X.indptr), self.X.shape) @ t)
+            squares = csr.row_squares(self.X.indptr, self.X.indices, self.X.data, np.ascontiguousarray(t))
         else:
             squares = np.einsum("ij,ij,j->i", self.X, self.X, t)
         return squares + scale[-1] if self.intercept else squares

@@ -42,7 +42,8 @@ def noise(d: Array, metric: Array | float) -> float:
     float
         The shift.
     """
-    return 10 * EPS * float(np.abs(d).sum() / np.broadcast_to(metric, d.shape).sum())
+    total = metric * d.size if isinstance(metric, float) else np.sum(metric) * (d.size / np.size(metric))
+    return 10 * EPS * float(np.abs(d).sum() / total)
 
 
 class Shifted(ABC):

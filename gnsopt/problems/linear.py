@@ -8,6 +8,7 @@ and the residual ``R`` together; the gradient ``A' R + l2 V`` is one more produc
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,11 @@ from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Form, Gram
 from gnsopt.linalg.metric import DiagonalMetric, Metric
 from gnsopt.linalg.rows import Rows
+from gnsopt.linalg.span import RowSpan
 from gnsopt.objective import Objective
 from gnsopt.problems.validation import check_design, check_l2, check_weights
+
+LINEAR = ("prepare", "fun", "grad", "hess", "difference")  # what makes a model linear in its rows
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,29 @@ class LinearModel(Objective):
     def fisher(self, x: Array, z: Scores) -> Form:
         """Return ``sum_i w_i grad l_i grad l_i' + l2`` by its factors."""
         return Gram(self.design, self.fisher_rows(z), self.ridge)
+
+    def row_space(self) -> tuple[LinearModel, RowSpan] | None:
+        """Return the same model in orthonormal coordinates of the row space, and their basis.
+
+        Returns
+        -------
+        tuple of LinearModel and RowSpan, or None
+            A model of at most n_samples columns; exact for iterates in the span of the rows and one value of `l2`. None
+            where the rank of the rows is not clear, or where a function of this model has been overridden.
+        """
+        if not all(getattr(getattr(self, name), "__func__", None) is getattr(LinearModel, name) for name in LINEAR):
+            return None
+        try:
+            span = RowSpan(self.design)
+        except ArithmeticError:
+            return None
+        twin = copy.copy(self)
+        twin.design = Design(span.L, self.design.intercept)
+        twin.design.row_gram = self.design.row_gram  # L L' = X X'
+        twin.n = twin.design.n_columns * self.k
+        d = self.design.n_features * self.k
+        twin.ridge = np.concatenate([np.full(span.L.shape[1] * self.k, self.ridge[0]), self.ridge[d:]])
+        return twin, span
 
     def difference(self, x: Array, z: Scores, h: Array) -> float:
         """Return ``f(x) - f(x + h)`` to full relative accuracy: one more product with the data."""

@@ -182,7 +182,7 @@ def test_a_path_shares_its_design_and_is_warm(monkeypatch, wide):
     monkeypatch.setattr(Design.row_gram, "func", counted_gram)
     l2s = np.logspace(0, -3, 8)
     path = LogisticRegressionPath(l2s=l2s).fit(rows, y)
-    assert len(made) == 1
+    assert sum(design.X.shape == rows.shape for design in made) == 1
     assert len(grams) <= 1
     cold = [LogisticRegression(l2=l2).fit(rows, y).n_iter_[0] for l2 in l2s]
     assert path.n_iter_.sum() < sum(cold)

@@ -1,0 +1,114 @@
+r"""Wide linear models in the coordinates of their row space.
+
+With one shift for all features every iterate from zero, or from another start in the row space, is ``x = Q y``, where
+the columns of Q are an orthonormal basis of the rows (`gnsopt.linalg.span`). The model with the rows ``L = X Q`` has
+the same values, norms and steps, so the solver runs on y, of n_samples entries, and the data are read for the entries
+of the gradient alone. The run ends on a point that is evaluated by the data themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gnsopt._typing import Array
+from gnsopt.curvature.selection import prefers_row_space
+from gnsopt.exceptions import StepFailure
+from gnsopt.linalg.forms import Gram
+from gnsopt.point import Point
+
+SPANNED = 1e-13  # part of a start outside the row space, relative, that is rounding (chosen)
+Iterates = Callable[[Point], Iterator[tuple[Point, dict[str, float]]]]
+
+
+class Lifted(Point):
+    """The point ``Q y``: value and gradient from y, the entries of x once they are asked for.
+
+    Parameters
+    ----------
+    y : Point
+        The point in the row space.
+    span : RowSpan
+        The basis.
+    start : Point
+        A point of the run.
+    """
+
+    __slots__ = ("_lift", "_x", "_y")
+
+    def __init__(self, y: Point, span: Any, start: Point) -> None:
+        super().__init__(start.objective, start.x, start.counts, start.metric, start.enough, trial=True)
+        self._x: Array | None = None
+        k = getattr(start.objective, "k", 1)
+        shape = (-1,) if k == 1 else (-1, k)
+        self._lift: Callable[[Array], Array] = lambda v: span.vector(v.reshape(shape)).reshape(-1)
+        self._y, self._f, self._g = y, y.f, self._lift(y.g)
+
+    @property
+    def x(self) -> Array:
+        """``Q y``."""
+        if self._x is None:
+            self._x = self._lift(self._y.x)
+        return self._x
+
+    @x.setter
+    def x(self, value: Array) -> None:
+        """Ignore what the base class sets."""
+
+
+def through_rows(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
+    """Run `iterates` from `x` in the space of the rows where that is cheaper, else as it is.
+
+    Parameters
+    ----------
+    iterates : callable
+        A solver's generator.
+    x : Point
+        The start.
+
+    Yields
+    ------
+    tuple of Point and dict
+        As the solver.
+    """
+    space = _space(x)
+    if space is None:
+        yield from iterates(x)
+        return
+    problem, span, begin = space
+    y = Point(problem, begin, x.counts, x.metric, x.enough / np.sqrt(x.x.size))
+    y._f, y._g = x.f, problem.grad(y.x, y.z)  # known: not evaluations of the data
+    last: Point = x
+    try:
+        for y, scalars in iterates(y):  # noqa: B020
+            last = Lifted(y, span, x)
+            if last.max_norm <= x.enough:
+                last = x.at(last.x)  # the data have the last word
+                yield last, scalars
+                break
+            yield last, scalars
+    except StepFailure:
+        if last is x:
+            raise
+    yield from iterates(x.at(last.x))
+
+
+def _space(x: Point) -> Any:
+    """The model in the row space, the basis and the start; None where that is dearer or x is outside."""
+    form = x.hess() if x.objective.offers("row_space") else None
+    if not isinstance(form, Gram) or not prefers_row_space(form, x):
+        return None
+    space = x.objective.row_space()  # type: ignore[attr-defined]
+    x.counts.nhev += space is not None  # the Gram matrix of the rows
+    if space is None:
+        return None
+    problem, span = space
+    start, shape = np.zeros(problem.n), (-1,) if form.k == 1 else (-1, form.k)
+    if x.x.any():
+        start = span.coordinates(x.x.reshape(shape)).reshape(-1)
+        outside = x.x - span.vector(start.reshape(shape)).reshape(-1)
+        if np.abs(outside).max() > SPANNED * np.abs(x.x).max():
+            return None
+    return problem, span, start
