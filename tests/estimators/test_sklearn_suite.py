@@ -1,9 +1,9 @@
 """scikit-learn's own tests of `LogisticRegression`, pointed at ours.
 
-Left out are tests that name one of scikit-learn's solvers, its private functions, `LogisticRegressionCV` or its array API
-and callback protocols, found by their source, and those of `NOT_APPLICABLE`, each with the reason. With scikit-learn 1.9
-twelve apply and pass: two and three classes, sparsified coefficients, inconsistent input, coefficients that are written
-to, NaN, intercept scaling of zero, sample weights that stay as they were, and the like.
+Left out are tests that name one of scikit-learn's solvers, its private functions, `LogisticRegressionCV` or its array
+API and callback protocols, found by their source, and those of `NOT_APPLICABLE`, each with the reason. With
+scikit-learn 1.9 twelve apply and pass: two and three classes, sparsified coefficients, inconsistent input, coefficients
+that are written to, NaN, intercept scaling of zero, sample weights that stay as they were, and the like.
 """
 
 import inspect
