@@ -13,10 +13,10 @@ from paper_figures.gns.figure_real_logistic import DATA, EXACT, LAZY, SUBSAMPLED
 GOLDEN = {
     "letter.scale": {EXACT: 12, LAZY: 22, SUBSAMPLED: 54},
     "dna.scale": {EXACT: 16, LAZY: 38},
-    "digits": {EXACT: 22, LAZY: 52},
+    "digits": {EXACT: 23, LAZY: 52},
 }
 
-FACTORISED = ("letter.scale", "digits")  # the systems of dna.scale are solved by conjugate gradients
+FACTORISED = ("letter.scale",)  # the systems of the others are solved by conjugate gradients
 
 
 def draw(results: Results) -> Figure:
