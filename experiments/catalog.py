@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import transport
+from experiments import bilevel_runs, certified, networks, sketching, transport
 from experiments.instance import Instance
 from gnsopt import (
     ChebyshevChain,
@@ -150,7 +150,11 @@ PROBLEMS: dict[str, Callable[..., Instance]] = {
         squared,
         poisson,
         exponentials,
+        *bilevel_runs.BUILDERS,
+        *certified.BUILDERS,
+        *networks.BUILDERS,
         *transport.BUILDERS,
+        *sketching.BUILDERS,
     )
 }
 
@@ -199,10 +203,11 @@ def solver(settings: dict[str, Any], instance: Instance, seed: int) -> Solver:
     """Build the solver that a cell names, with the instance's matrix where it names a metric."""
     settings = dict(settings)
     method = settings.pop("method")
-    if method in transport.METHODS:
-        return transport.METHODS[method](**settings)
+    others = certified.METHODS | transport.METHODS | sketching.METHODS | bilevel_runs.METHODS
+    if method in others:
+        return others[method](**settings)
     if method not in SOLVERS:
-        raise ValueError(f"method {method!r} is unknown; {suggest(method, [*SOLVERS, *transport.METHODS])}")
+        raise ValueError(f"method {method!r} is unknown; {suggest(method, [*SOLVERS, *others])}")
     metric = settings.get("metric", "auto")
     if isinstance(metric, str) and metric != "auto":
         metrics = {"identity": None, **instance.metrics}

@@ -19,7 +19,8 @@ Three doors: ``GradNormSmooth(...).minimize(problem)``, ``gnsopt.minimize(proble
 import importlib
 from typing import Any
 
-from gnsopt import curvature, datasets
+from gnsopt import constrained, curvature, datasets
+from gnsopt.constrained import AdaSketchNewton, ConstrainedProblem
 from gnsopt.linalg.metric import Metric, gram_metric
 from gnsopt.minimize import minimize
 from gnsopt.objective import Objective
@@ -58,8 +59,10 @@ __version__ = "0.1.0"
 __all__ = [
     "SOLVERS",
     "AcceleratedNewton",
+    "AdaSketchNewton",
     "ChebyshevChain",
     "Composite",
+    "ConstrainedProblem",
     "Counts",
     "CubicNewton",
     "ExtrapolatedNewton",
@@ -89,6 +92,7 @@ __all__ = [
     "Target",
     "WorstCaseChain",
     "__version__",
+    "constrained",
     "curvature",
     "datasets",
     "gram_metric",

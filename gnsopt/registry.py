@@ -15,6 +15,7 @@ from gnsopt import curvature, datasets, solvers
 from gnsopt._typing import Array, Matrix
 from gnsopt.objective import Callables, Objective
 from gnsopt.problems import (
+    MLP,
     ChebyshevChain,
     Composite,
     Logistic,
@@ -173,6 +174,12 @@ def _composite_banded() -> Objective:
     )
 
 
+def _mlp() -> Objective:
+    """A network that no labels fit exactly, so that the penalty has a say."""
+    rng = np.random.default_rng(13)
+    return MLP(rng.standard_normal((20, 3)), np.arange(20) % 3, hidden=(4,), l2=5e-2)
+
+
 def _squared() -> Objective:
     rng = np.random.default_rng(11)
     return SquaredLoss(rng.standard_normal((40, 7)), rng.standard_normal(40), l2=1e-2, fit_intercept=True)
@@ -192,7 +199,10 @@ def _rosenbrock_differences() -> Objective:
 
 SOLVERS: dict[str, type[Solver]] = load_solvers()
 
-_WITH_PARAMETERS = ("lazy:3", "topk:2", "subsampled:0.5", "projected:absolute", "secant:sr1")
+_WITH_PARAMETERS = (
+    *("lazy:3", "topk:2", "subsampled:0.5", "sketch:5", "subspace:2", "projected:absolute", "secant:sr1"),
+    *("mfac:gauss_newton", "mfac:6", "kfac:fisher", "mkor:2", "tract:first", "hutchinson:3"),
+)
 
 CURVATURES: dict[str, Any] = {**curvature.NAMES, **{name: curvature.resolve(name) for name in _WITH_PARAMETERS}}
 
@@ -211,6 +221,7 @@ PROBLEMS: dict[str, Callable[[], Objective]] = {
     "polytope": _polytope,
     "residual-power": _residual_power,
     "squared": _squared,
+    "mlp": _mlp,
     "composite": _composite,
     "composite-banded": _composite_banded,
     "chebyshev": lambda: ChebyshevChain(4, p=2.0),

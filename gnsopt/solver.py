@@ -249,7 +249,8 @@ class Solver:
         given = constraints is not None and (not isinstance(constraints, list | tuple) or len(constraints) > 0)
         if given and not self.supports_constraints:
             raise ValueError(
-                f"constraints: {name} solves unconstrained problems; use scipy.optimize.minimize(method='trust-constr')"
+                f"constraints: {name} solves unconstrained problems; use gnsopt.AdaSketchNewton (equalities) or "
+                "scipy.optimize.minimize(method='trust-constr')"
             )
 
 

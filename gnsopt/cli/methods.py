@@ -25,6 +25,20 @@ CURVATURES = {
     "lazy:5": "the Hessian, kept for 5 steps",
     "topk:10": "the 10 largest eigenpairs of the Hessian",
     "subsampled:0.1": "the Hessian on a tenth of the samples",
+    "sketch": "Newton sketch: the samples' sum sketched anew at each step, its size grows",
+    "sketch:200": "the same to 200 rows",
+    "subspace:20": "the Hessian in 20 random directions",
+    "mfac": "M-FAC: the empirical Fisher matrix in the space of the samples' gradients",
+    "mfac:gauss_newton": "the same of the true Fisher matrix",
+    "mfac:64": "the same of the last 64 gradients of the run",
+    "kfac": "K-FAC: Kronecker factors of the layers (networks, linear models); kfac:fisher of the empirical matrix",
+    "mkor": "moving averages of Kronecker factors of rank 1; mkor:8 of rank 8",
+    "tract": "Kronecker factors of the inputs alone; tract:first of the first layer",
+    "hutchinson": "a diagonal from 8 products of the Hessian with random signs; hutchinson:20 from 20",
+    "row_norm": "the norms of the Hessian's rows",
+    "adahessian": "AdaHessian's diagonal",
+    "sophia": "Sophia's diagonal: Newton steps of each variable, clipped at 1; sophia:0.1 at 0.1",
+    "majorizer": "Boehning's bound of the Hessian, factorised once (logistic, softmax, squared loss)",
 }
 
 

@@ -16,7 +16,18 @@ projected Hessian            ``projected``              positive part; ``project
 top-k spectral               ``topk:k``                 k largest eigenvalues, clipped at zero
 lazy                         ``lazy:m``                 any of them, kept for m steps
 subsampled                   ``subsampled:fraction``    that of a fixed subset of rows
+Newton sketch                ``sketch``, ``sketch:m``   its sum over rows sketched anew at each point; the size grows
+random subspace              ``subspace:k``             the Hessian in k random directions, one eigenvalue for the rest
 secant                       ``secant``, `BFGS()`       quasi-Newton updates; ``secant:sr1``
+M-FAC                        ``mfac``                   rank-one sum of per-sample gradients; ``mfac:m``: of the last m
+                                                        gradients; ``mfac:gauss_newton``: the true Fisher matrix
+K-FAC                        ``kfac``                   Kronecker factors of dense layers; ``kfac:fisher``: empirical
+MKOR                         ``mkor``, ``mkor:r``       averages of Kronecker factors of rank r
+TrAct                        ``tract``                  one-sided Kronecker factors; ``tract:first``: of the first layer
+Hutchinson's diagonal        ``hutchinson``             8 products with random signs (``hutchinson:p``: p of them);
+                                                        ``row_norm``: the limit of AdaHessian's
+AdaHessian, Sophia           ``adahessian``/``sophia`` their diagonals; Sophia's clips each variable's step
+fixed majoriser              ``majorizer``              Boehning and Lindsay's bound, factorised once
 ===========================  =========================  ===========================================================
 
 Each of `FromProblem`, `Lazy`, `Projected`, `TopK`, `Subsampled`, `Secant` states its inexactness: the constants of
@@ -24,6 +35,10 @@ Each of `FromProblem`, `Lazy`, `Projected`, `TopK`, `Subsampled`, `Secant` state
 """
 
 from gnsopt.curvature.base import Build, Curvature, CurvatureModel, start
+from gnsopt.curvature.diagonals import AdaHessian, Hutchinson, RowNorm, Sophia
+from gnsopt.curvature.kronecker import MKOR, Kronecker
+from gnsopt.curvature.majorizer import Majorizer
+from gnsopt.curvature.merging import merge
 from gnsopt.curvature.models import (
     NAMES,
     FromProblem,
@@ -37,21 +52,34 @@ from gnsopt.curvature.models import (
     projected,
     resolve,
     secant,
+    sketch,
     zero,
 )
+from gnsopt.curvature.rank_one_sum import RankOneSum
 from gnsopt.curvature.secant import Secant
+from gnsopt.curvature.sketched import RandomSubspace, Sketched
 from gnsopt.curvature.spectral import Projected, TopK
 from gnsopt.curvature.subsampled import Subsampled
 
 __all__ = [
+    "MKOR",
     "NAMES",
+    "AdaHessian",
     "Build",
     "Curvature",
     "CurvatureModel",
     "FromProblem",
+    "Hutchinson",
+    "Kronecker",
     "Lazy",
+    "Majorizer",
     "Projected",
+    "RandomSubspace",
+    "RankOneSum",
+    "RowNorm",
     "Secant",
+    "Sketched",
+    "Sophia",
     "Subsampled",
     "TopK",
     "auto",
@@ -60,9 +88,11 @@ __all__ = [
     "fisher",
     "gauss_newton",
     "lazy",
+    "merge",
     "projected",
     "resolve",
     "secant",
+    "sketch",
     "start",
     "zero",
 ]

@@ -10,8 +10,13 @@ import numpy as np
 from scipy.optimize import BFGS, SR1
 
 from gnsopt.curvature.base import Build, Curvature, start
+from gnsopt.curvature.diagonals import AdaHessian, Hutchinson, RowNorm, Sophia
+from gnsopt.curvature.kronecker import MKOR, Kronecker
+from gnsopt.curvature.majorizer import Majorizer
+from gnsopt.curvature.rank_one_sum import RankOneSum
 from gnsopt.curvature.secant import STRATEGY, Secant
 from gnsopt.curvature.selection import AUTO, DIRECT, METHODS, Engine
+from gnsopt.curvature.sketched import RandomSubspace, Sketched
 from gnsopt.curvature.spectral import Projected, TopK
 from gnsopt.curvature.subsampled import Subsampled
 from gnsopt.exceptions import MissingRequirement
@@ -30,7 +35,7 @@ class FromProblem:
         ``"hess"``, ``"gauss_newton"``, ``"fisher"``, ``"diagonal"`` (that of the Hessian, or else of the Gauss-Newton
         matrix, clipped at zero), ``"zero"`` or ``"auto"``: `Secant` where SciPy's strategy was given as ``hess``, else
         the Hessian of a convex problem, else the Gauss-Newton matrix where there is one, else the Hessian.
-    solver : {"auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg"}, default="auto"
+    solver : {"auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg", "nystrom"}, default="auto"
         How shifted systems are solved.
     theta : float, default=0.5
         Inexact solves stop at ``|r|_* <= theta lam |h|``; 0.1 to 0.5 give the same number of outer steps, and 0.5 takes
@@ -40,6 +45,9 @@ class FromProblem:
         on the largest entry of the gradient, also where no entry of r exceeds a quarter of `gtol`.
     max_products : int, default=20000
         Products per solve at the most.
+    preconditioner : optional
+        A model of preconditioners for conjugate gradients, which are then taken: `NystromPreconditioner` and the others
+        of `gnsopt.linalg`.
     """
 
     kind: str
@@ -47,6 +55,7 @@ class FromProblem:
     theta: float = 0.5
     floor: float = 1e-8
     max_products: int = 20_000
+    preconditioner: Any = None
 
     def __post_init__(self) -> None:
         """Refuse unknown solvers and accuracies outside (0, 1)."""
@@ -54,6 +63,14 @@ class FromProblem:
             raise ValueError(f"solver={self.solver!r} is unknown; choose one of {METHODS}")
         if not (0 < self.theta < 1 and 0 <= self.floor < 1):
             raise ValueError(f"theta={self.theta} and floor={self.floor} must lie in (0, 1) and [0, 1)")
+        if self.preconditioner is not None and not hasattr(self.preconditioner, "start"):
+            raise TypeError(
+                f"preconditioner={self.preconditioner!r} has no start(); pass NystromPreconditioner() or the like"
+            )
+        if self.preconditioner is not None and self.solver not in ("auto", "cg"):
+            raise ValueError(
+                f"preconditioner= is for conjugate gradients, not for solver={self.solver!r}; leave one out"
+            )
 
     def using(self, solver: str, **settings: Any) -> FromProblem:
         """Return the same model with another linear solver: ``exact.using("cg", theta=0.1)``."""
@@ -71,7 +88,7 @@ class FromProblem:
         if kind not in ("zero", "diagonal") and not (kind == "hess" and objective.offers("hessp")):
             objective.require(kind, f"curvature {kind!r}")
         direct = AUTO if self.kind == "auto" else DIRECT
-        engine = Engine(self.solver, self.theta, self.floor, self.max_products, direct)
+        engine = Engine(self.solver, self.theta, self.floor, self.max_products, direct, self.preconditioner)
 
         def build(x: Point) -> Curvature:
             form = _form(x, kind)
@@ -148,6 +165,7 @@ zero = FromProblem("zero")
 lazy = Lazy
 projected = Projected()
 secant = Secant()
+sketch = Sketched()
 
 NAMES: dict[str, Any] = {
     "auto": auto,
@@ -158,6 +176,16 @@ NAMES: dict[str, Any] = {
     "zero": zero,
     "projected": projected,
     "secant": secant,
+    "sketch": sketch,
+    "mfac": RankOneSum(),
+    "kfac": Kronecker(),
+    "mkor": MKOR(),
+    "tract": Kronecker("identity"),
+    "hutchinson": Hutchinson(),
+    "row_norm": RowNorm(),
+    "adahessian": AdaHessian(),
+    "sophia": Sophia(),
+    "majorizer": Majorizer(),
 }
 
 # Names that take something else than a linear solver behind the colon.
@@ -179,14 +207,36 @@ def _topk(k: str, kind: str = "hess") -> TopK:
     return TopK(_whole(k), kind=name, max_products=max(500, 2 * _whole(k)))
 
 
+def _sketch(m: str, sketch: str = "sparse-sign") -> Sketched:
+    return Sketched(_whole(m), adaptive=False, sketch=sketch)
+
+
+def _mfac(rows: str) -> RankOneSum:
+    return RankOneSum("window", m=int(rows)) if rows.isdigit() else RankOneSum(rows.replace("-", "_"))
+
+
 PARSED: dict[str, Callable[[str], Any]] = {
     "lazy": lambda setting: _lazy(*setting.split(":", 1)),
     "topk": lambda setting: _topk(*setting.split(":", 1)),
     "subsampled": lambda rows: Subsampled(int(rows) if rows.isdigit() else float(rows)),
     "projected": Projected,
+    "sketch": lambda setting: _sketch(*setting.split(":", 1)),
+    "subspace": lambda k: RandomSubspace(_whole(k)),
     "secant": lambda name: Secant({"bfgs": BFGS, "sr1": SR1}[name.lower()]()),
+    "mfac": _mfac,
+    "kfac": lambda outputs: Kronecker(outputs.replace("-", "_")),
+    "mkor": lambda rank: MKOR(_whole(rank)),
+    "tract": lambda layers: Kronecker("identity", layers),
+    "hutchinson": lambda probes: Hutchinson(_whole(probes)),
+    "row_norm": lambda kind: RowNorm(kind.replace("-", "_")),
+    "adahessian": lambda beta2: AdaHessian(float(beta2)),
+    "sophia": lambda rho: Sophia(rho=float(rho)),
 }
-FORMS = "'lazy:m' or 'lazy:m:model', 'topk:k', 'subsampled:fraction', 'projected:absolute', 'secant:sr1'"
+FORMS = (
+    "'lazy:m' or 'lazy:m:model', 'topk:k', 'subsampled:fraction', 'sketch:m' or 'sketch:m:kind', 'subspace:k', "
+    "'projected:absolute', 'secant:sr1', 'mfac:m', 'mfac:gauss_newton', 'kfac:fisher', 'mkor:rank', 'tract:first', "
+    "'hutchinson:probes'"
+)
 
 
 def resolve(curvature: Any) -> Any:
@@ -196,8 +246,10 @@ def resolve(curvature: Any) -> Any:
     ----------
     curvature : str, CurvatureModel, HessianUpdateStrategy or callable
         A name from `NAMES`; ``"exact:cg"`` and the like name the linear solver; ``"lazy:m"``, ``"topk:k"``,
-        ``"subsampled:fraction"`` (or a number of rows), ``"projected:absolute"``, ``"secant:sr1"``. A strategy of
-        SciPy becomes a `Secant`; a model is returned as it is.
+        ``"subsampled:fraction"`` (or a number of rows), ``"sketch:m"`` (of a fixed size), ``"subspace:k"``,
+        ``"projected:absolute"``, ``"secant:sr1"``, ``"mfac:m"`` (a window of m gradients), ``"mfac:gauss_newton"``,
+        ``"kfac:fisher"``, ``"mkor:rank"``, ``"tract:first"``, ``"hutchinson:probes"``. A strategy of SciPy becomes a
+        `Secant`; a model is returned as it is.
 
     Returns
     -------

@@ -9,5 +9,6 @@ Drop-in for scikit-learn's of the same name. scikit-learn minimises ``C sum_i w_
 from gnsopt.estimators.logistic import LogisticRegression
 from gnsopt.estimators.path import LogisticRegressionPath
 from gnsopt.estimators.poisson import PoissonRegressor
+from gnsopt.estimators.regularization_search import RegularizationSearch
 
-__all__ = ["LogisticRegression", "LogisticRegressionPath", "PoissonRegressor"]
+__all__ = ["LogisticRegression", "LogisticRegressionPath", "PoissonRegressor", "RegularizationSearch"]

@@ -26,8 +26,9 @@ class LogisticRegressionPath(LinearClassifier):
         Inverse strengths as in `LogisticRegression`; a number means that many from 1e-4 to 1e4.
     l2s : array_like of shape (n_penalties,), optional
         Penalties in the convention of a mean loss; they take the place of `Cs`.
-    tol : float, default=1e-6
+    tol : float, default=1e-5
         As in `LogisticRegression`, for each penalty.
+        Where a feature has no penalty a larger value counts as 1e-6.
     fit_intercept : bool, default=True
         Add an intercept.
     class_weight : dict or "balanced", optional
@@ -76,7 +77,7 @@ class LogisticRegressionPath(LinearClassifier):
         Cs: Any = 10,
         *,
         l2s: Any = None,
-        tol: float = 1e-6,
+        tol: float = 1e-5,
         fit_intercept: bool = True,
         class_weight: Any = None,
         solver: str | Solver = "gns",

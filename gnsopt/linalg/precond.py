@@ -28,6 +28,29 @@ class Preconditioner(ABC):
         """Return ``r -> M^{-1} r`` for ``M ~ H + lam B``."""
 
 
+class Renewal(ABC):
+    """The preconditioner of one run: it decides at each point, and after each product, what to keep and what to renew.
+
+    A model of preconditioners, what ``preconditioner=`` takes, is anything with ``start() -> Renewal``.
+    """
+
+    name: str = "unnamed"
+    assembles: bool = False  # whether it needs the entries of the matrix: counted as one Hessian at each point
+    window: int | None = 1  # former directions of CG: two or more for what is not linear, see `gnsopt.linalg.krylov`
+
+    @abstractmethod
+    def at_point(self, form: Form, product: Apply, metric: Metric) -> Preconditioner:
+        """Return the preconditioner of `form`, whose products are to be made by `product`, which counts them."""
+
+    def spend(self, lam: float) -> Preconditioner | None:
+        """Take note of a product of CG with ``H``; a preconditioner in return replaces the one at work."""
+        return None
+
+    def watch(self, v: Array, Hv: Array) -> None:
+        """Take note of what the product was."""
+        return None
+
+
 class Jacobi(Preconditioner):
     """``M = diag(H) + lam diag(B)``; the metric alone where the diagonal of `H` is unknown.
 

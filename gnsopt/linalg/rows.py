@@ -92,6 +92,43 @@ class WeightRows(Rows):
         return WeightRows(scale * self.w[index])
 
 
+class DiagonalRows(Rows):
+    """``D_i = diag(m_i)``: outputs that do not see each other.
+
+    Parameters
+    ----------
+    M : ndarray of shape (n_samples, k)
+        Non-negative weights.
+    """
+
+    def __init__(self, M: Array) -> None:
+        self.M, self.k = M, M.shape[1]
+
+    def apply(self, U: Array) -> Array:
+        """Return ``m_i u_i``."""
+        return self.M * U
+
+    def pair(self, a: int, b: int) -> Array:
+        """Return the weights of one output, or zero between two."""
+        return self.M[:, a] if a == b else np.zeros(len(self.M))
+
+    def diagonals(self) -> Array:
+        """Return the weights."""
+        return self.M
+
+    def half(self, U: Array) -> Array:
+        """Return ``sqrt(m_i) u_i``."""
+        return np.sqrt(self.M) * U
+
+    def half_t(self, U: Array) -> Array:
+        """Return ``sqrt(m_i) u_i``."""
+        return self.half(U)
+
+    def take(self, index: IntArray | slice, scale: float) -> Rows:
+        """Return the blocks of some samples, times `scale`."""
+        return DiagonalRows(scale * self.M[index])
+
+
 class SoftmaxRows(Rows):
     r"""``D_i = w_i (diag(p_i) - p_i p_i')`` with the factor ``L_i = sqrt(w_i) (diag(sqrt p_i) - p_i sqrt(p_i)')``.
 

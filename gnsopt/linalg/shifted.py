@@ -11,6 +11,7 @@ structured forms   bring their own, see `gnsopt.linalg.structured`
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -282,6 +283,9 @@ class KrylovShifted(Shifted):
         When to stop.
     spend : callable, optional
         ``spend(lam) -> Preconditioner | None``, called after each product.
+    window : int or None, default=1
+        Former directions that the next one is made conjugate to, None for all: one is enough for a linear symmetric
+        preconditioner, others need two or more (flexible conjugate gradients).
     """
 
     def __init__(
@@ -291,9 +295,10 @@ class KrylovShifted(Shifted):
         preconditioner: Preconditioner,
         accuracy: Accuracy,
         spend: Callable[[float], Preconditioner | None] | None = None,
+        window: int | None = 1,
     ) -> None:
         self._matvec, self._metric, self._preconditioner = matvec, metric, preconditioner
-        self._accuracy, self._spend = accuracy, spend
+        self._accuracy, self._spend, self._window = accuracy, spend, window
 
     def solve(self, lam: float, b: Array) -> Array:
         """Run PCG; on a new preconditioner restart from the iterate reached."""
@@ -316,6 +321,7 @@ class KrylovShifted(Shifted):
         z = apply(r)
         p = z.copy()
         rz = float(r @ z)
+        former: deque[tuple[Array, Array, float]] = deque(maxlen=self._window)
         while rz > 0 and used < rule.max_products:
             q = self._matvec(p) + lam * metric.apply(p)
             used += 1
@@ -336,6 +342,10 @@ class KrylovShifted(Shifted):
                 return used, better
             z = apply(r)
             rz, previous = float(r @ z), rz
-            p *= rz / previous
-            p += z
+            if self._window == 1:
+                p *= rz / previous
+                p += z
+            else:
+                former.append((p, q, curvature))
+                p = z - sum((float(q @ z) / curvature) * p for p, q, curvature in former)
         return used, None

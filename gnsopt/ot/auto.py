@@ -52,12 +52,16 @@ class Auto(Solver):
         problem = transport(x, self)
         spent, switch = 0, False
         while not switch:
-            begun, err = x.counts.njev, error(x)
-            x = problem.sinkhorn(x, BURST)
-            yield x, {"newton": 0.0}
-            done, price = x.counts.njev - begun, newton_price(x)
+            begun, err, done = x.counts.njev, error(x), 0  # the error counts the gradient
+            while True:
+                x = problem.sinkhorn(x, BURST - done)
+                yield x, {"newton": 0.0}
+                after, done = error(x), x.counts.njev - begun
+                if done >= BURST or problem.bursts:  # a burst that has ended early is looked at as it is
+                    break
+            price = newton_price(x)
             spent += done
-            switch = predicted(err, error(x), self.tol, done) > (SHORT if spent > price else 1.0) * price
+            switch = predicted(err, after, self.tol, done) > (SHORT if spent > price else 1.0) * price
         for x, scalars in self.newton.iterates(x):  # noqa: B020
             yield x, {**scalars, "newton": 1.0}
 

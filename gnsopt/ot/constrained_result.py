@@ -50,14 +50,14 @@ class ConstrainedResult(OTResult):
             self.multipliers @ bounds
         ) / self.problem.mass
 
-    def blocks(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Iterate over ``(slice of rows, P, C)`` of the reduced problem."""
+    def blocks(self, out: Array | None = None) -> Iterator[tuple[slice, Array, Array]]:
+        """Iterate over ``(slice of rows, P, C)`` of the reduced problem; P is written to `out` where it is given."""
         tilt = self._tilt
         x, y = self.reduced_potentials
         p, q = self.problem.reduced.offsets
         for rows, C in self.problem.reduced.blocks():
             logs = x[rows, None] + y - ((C - p[rows, None]) - q) / self.problem.reg + tilt[rows]
-            yield rows, self.problem.mass * np.exp(logs), C
+            yield rows, np.multiply(self.problem.mass, np.exp(logs), out=None if out is None else out[rows]), C
 
     @cached_property
     def moments(self) -> Moments:

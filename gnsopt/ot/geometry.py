@@ -177,10 +177,8 @@ def _check_costs(C: Array, what: str) -> None:
 
 
 def _finite(C: Array) -> Array:
-    """Return the finite entries; the block itself where all of them are, as far as its sum tells."""
-    with np.errstate(over="ignore"):
-        whole = np.isfinite(C.sum())
-    return C if whole else C[np.isfinite(C)]
+    """Return the finite entries; the block itself where all of them are. Costs are checked: +inf is the only other."""
+    return C if C.max() < np.inf else C[np.isfinite(C)]
 
 
 class CostMatrix(Geometry):

@@ -42,6 +42,7 @@ class Kernel(ABC):
     width: float
     tiny: float  # column sums below are not to be trusted
     price: float  # counted work of a pass
+    bursts: bool = True  # whether iterations are cheaper in a row than as points that the driver sees
 
     @abstractmethod
     def scale(self, v: Array, a: Array) -> tuple[Array, Array]:
@@ -210,7 +211,7 @@ class BlockKernel(Kernel):
         Their row maxima.
     """
 
-    width, tiny = DENSE_RANGE, 1e-280
+    width, tiny, bursts = DENSE_RANGE, 1e-280, False
 
     def __init__(self, exponents: Exponents, top: Array) -> None:
         self._exponents, self.top = exponents, top

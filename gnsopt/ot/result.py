@@ -186,24 +186,36 @@ class OTResult:
 
     # ------------------------------------------------------------------------------------------------------ plan
 
-    def blocks(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Iterate over ``(slice of rows, P, C)`` of the reduced problem; arrays are overwritten by the next block."""
+    def blocks(self, out: Array | None = None) -> Iterator[tuple[slice, Array, Array]]:
+        """Iterate over ``(slice of rows, P, C)`` of the reduced problem.
+
+        Parameters
+        ----------
+        out : ndarray, optional
+            The rows of P are written here; by default each block is an array of its own.
+
+        Yields
+        ------
+        tuple
+            Of all rows, block by block.
+        """
         x, y = self.reduced_potentials
         geometry, inv = self.problem.reduced, 1.0 / self.problem.reg
         p, q = geometry.offsets
         for rows, C in geometry.blocks():
-            P, top = np.empty(C.shape), np.empty(C.shape[0])
+            P, top = np.empty(C.shape) if out is None else out[rows], np.empty(C.shape[0])
             passes.exponents(C, p[rows], q, inv, y, P, top)
             passes.exponentials(P, -x[rows])
-            P *= self.problem.mass
+            if self.problem.mass != 1.0:
+                P *= self.problem.mass
             yield rows, P, C
 
     @cached_property
     def plan(self) -> Array:
         """The plan, shape (n, m)."""
         P = np.empty(self.problem.reduced.shape)
-        for rows, block, _ in self.blocks():
-            P[rows] = block
+        for _ in self.blocks(P):
+            pass
         return self.problem.expand(P)
 
     def sparse_plan(self, drop: float = 1e-6) -> Any:

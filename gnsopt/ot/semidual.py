@@ -112,6 +112,7 @@ class SemiDual(Objective):
         self.geometry, self.a, self.b, self.reg, self.keep = geometry, a, b, reg, keep
         self.n = b.size
         self._anchor: Anchor | None = None
+        self._last: dict[str, tuple[float, Array, Array]] = {}  # where the run is, for its result; shared by its twins
 
     def at(self, reg: float) -> SemiDual:
         """Return the same problem at another regularisation, within the same run."""
@@ -134,8 +135,9 @@ class SemiDual(Objective):
         return y
 
     def split(self, y: Array) -> tuple[Array | None, Array]:
-        """Return row potentials (None: they follow from the others) and column potentials of the variables."""
-        return None, y
+        """Return row potentials, None unless the run has ended there (they follow), and column potentials."""
+        reg, last, L = self._last.get("state", (0.0, y, y))
+        return (np.log(self.a) - L if reg == self.reg and np.array_equal(last, y) else None), y
 
     def centred(self, y: Array) -> Array:
         """Return `y` without its mean, which f does not see and rounding does."""
@@ -148,7 +150,9 @@ class SemiDual(Objective):
     def prepare(self, y: Array) -> State:
         """Return the plan at `y`."""
         anchor = Anchor(self.geometry, self.keep) if self._anchor is None else self._anchor
-        return State(anchor, self.reg, y, self.a, self.b)
+        z = State(anchor, self.reg, y, self.a, self.b)
+        self._last["state"] = self.reg, y, z.L
+        return z
 
     def fun(self, y: Array, z: State) -> float:
         """Return f."""
@@ -172,14 +176,34 @@ class SemiDual(Objective):
             return np.asarray(y + np.log(self.b) - np.log(z.c))
         return np.asarray(np.log(self.b) - column_logs(self.geometry, self.reg, self.row_potentials(z)))
 
+    @property
+    def bursts(self) -> bool:
+        """Whether `sinkhorn` does several iterations at once: not where a pass over the kernel is dear."""
+        kernel = None if self._anchor is None else self._anchor.kernel
+        return kernel is None or kernel.bursts
+
     def sinkhorn(self, x: Point, steps: int) -> Point:
-        """Return the point after up to `steps` Sinkhorn iterations: fewer where the kernel has to be anchored anew."""
+        """Return the point after up to `steps` Sinkhorn iterations: fewer where the kernel has to be anchored anew.
+
+        Parameters
+        ----------
+        x : Point
+            The point before.
+        steps : int
+            Iterations at the most; one is done where a pass is dear, so that limits are looked at after each.
+
+        Returns
+        -------
+        Point
+            The point after.
+        """
         y, done = self.column_update(x.x, x.z), 1  # needs only the column sums, which are there
         if steps > 1 and x.z.trusted:
             kernel, v = x.z.kernel_at(y)
-            w = v.copy()
-            done += kernel.burst(w, self.a, self.b, steps - 1)
-            y = y + np.log(w / v)
+            if kernel.bursts:
+                w = v.copy()
+                done += kernel.burst(w, self.a, self.b, steps - 1)
+                y = y + np.log(w / v)
         x.counts.njev += done - 1  # each iteration is a gradient; the last one counts with the point
         return x.at(y)
 

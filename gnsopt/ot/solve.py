@@ -85,8 +85,8 @@ def solve(
         Stop at ``|P 1 - a|_1 + |P'1 - b|_1 <= tol * mass``.
     max_iter : int, default=100000
         Gradients of the dual at the most: Sinkhorn iterations and Newton trials, those of epsilon scaling included. It
-        is looked at, as `max_time` is, after each burst of 10 Sinkhorn iterations or step, and after 10 steps of a
-        stage of epsilon scaling; what has been begun is finished.
+        is looked at, as `max_time` is, after each burst of 10 Sinkhorn iterations (each single one where the kernel is
+        not kept in memory) or step, and after 10 steps of a stage of epsilon scaling; what has been begun is finished.
     max_time : float, optional
         Seconds at the most.
     warm_start : OTResult or tuple of ndarray, optional

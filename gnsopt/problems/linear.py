@@ -78,6 +78,11 @@ class LinearModel(Objective):
         penalty[: self.design.n_features] = check_l2(l2, self.design.n_features)
         self.ridge = np.repeat(penalty, k)
 
+    @property
+    def penalised(self) -> bool:
+        """Whether every variable but the intercept has a penalty."""
+        return bool(self.ridge[: self.design.n_features * self.k].all())
+
     def metric(self) -> Metric:
         """Return ``B = diag(sum_i w_i a_ij^2)``, in which the steps do not depend on the scaling of the features.
 

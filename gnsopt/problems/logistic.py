@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.kernels import logistic as kernel
+from gnsopt.linalg.forms import Gram
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
 from gnsopt.problems.recession import UNDECIDED, falls_for_ever
@@ -79,14 +80,18 @@ class Logistic(LinearModel):
         """Return the weights ``w sigma(-t)^2``."""
         return WeightRows(np.divide(z.R * z.R, self.weight, out=np.zeros_like(z.R), where=self.weight > 0))
 
+    def bound(self) -> Gram:
+        """Return ``A' diag(w) A / 4 + l2``, which is above the Hessian everywhere."""
+        return Gram(self.design, WeightRows(self.weight / 4), self.ridge)
+
     def scores_difference(self, z: Scores, delta: Array) -> float:
         """Return the decrease of the loss along `delta`."""
         return float(kernel.loss_difference(z.Z, self.sign, self.weight, delta))
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
         """Whether the data are separable, fully or in part, along variables without a penalty."""
-        if self.ridge.all():  # every variable has a penalty
-            return False
+        if self.penalised:  # along the intercept alone: a label is missing
+            return self.design.intercept and np.ptp(self.sign[self.weight > 0]) == 0
         free = np.where(self.ridge == 0, 1.0, 0.0)
         undecided = np.abs(z.R) > UNDECIDED * self.weight
 

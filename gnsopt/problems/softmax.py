@@ -16,6 +16,7 @@ from scipy.special import softmax
 
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.kernels import softmax as kernel
+from gnsopt.linalg.forms import Gram
 from gnsopt.linalg.rows import OuterRows, Rows, SoftmaxRows
 from gnsopt.problems.linear import LinearModel, Scores
 from gnsopt.problems.recession import UNDECIDED, falls_for_ever
@@ -86,6 +87,11 @@ class Softmax(LinearModel):
         w = self.weight[:, None]
         return OuterRows(np.divide(z.R, w, out=np.zeros_like(z.R), where=w > 0), self.weight)
 
+    def bound(self) -> Gram:
+        """Return ``A' diag(w) A (x) (I - 1 1'/k) / 2 + l2``, which is above the Hessian everywhere."""
+        uniform = np.full((self.design.n_samples, self.k), 1.0 / self.k)
+        return Gram(self.design, SoftmaxRows(uniform, self.weight * (self.k / 2)), self.ridge)
+
     def scores_difference(self, z: Scores, delta: Array) -> float:
         """Return the decrease of the loss along `delta`; plainly where a score moves by more than 15."""
         if np.abs(delta).max() > 15.0:
@@ -94,8 +100,8 @@ class Softmax(LinearModel):
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
         """Whether the classes are separable, fully or in part, along variables without a penalty."""
-        if self.ridge.all():  # every variable has a penalty
-            return False
+        if self.penalised:  # along the intercepts alone: a class is missing
+            return self.design.intercept and np.unique(self.label[self.weight > 0]).size < self.k
         free = np.where(self.ridge == 0, 1.0, 0.0)
         wrong = np.arange(self.k) != self.label[:, None]
         undecided = wrong & (z.cache > UNDECIDED) & (self.weight > 0)[:, None]

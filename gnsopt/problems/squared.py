@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.linalg.forms import Gram
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
 
@@ -65,6 +66,10 @@ class SquaredLoss(LinearModel):
     def fisher_rows(self, z: Scores) -> Rows:
         """Return the weights ``w (a'x - y)^2``."""
         return WeightRows(z.R * z.cache)
+
+    def bound(self) -> Gram:
+        """Return the Hessian, which is the same everywhere."""
+        return Gram(self.design, WeightRows(self.weight), self.ridge)
 
     def scores_difference(self, z: Scores, delta: Array) -> float:
         """Return ``-<delta, w (e + delta/2)>``."""

@@ -10,12 +10,17 @@ from paper_figures.drawing import curve, legend, panels
 from paper_figures.gns.common import labels
 from paper_figures.sns.common import AUTO, NEWTON, SINKHORN, SNS, check_results
 
-MEASURES = {"njev": "iterations (gradients of the dual)", "nhessp": "products with the Hessian", "seconds": "seconds"}
+MEASURES = {"njev": "iterations (gradients of the dual)", "nhessp": "products with the Hessian", "cpu": "CPU seconds"}
 
 
 def runs_of(results: Results, label: str) -> list[Run]:
     """Return the runs of a method by rising eta."""
     return sorted((run for run in results.runs if run.label == label), key=lambda run: run.facts["problem.eta"])
+
+
+def work(run: Run, measure: str) -> float:
+    """Return the work of a run; of its repeats the least processor seconds."""
+    return min(map(float, run.facts["cpu_each"].split())) if measure == "cpu" else float(run.facts[measure])
 
 
 def draw(results: Results) -> Figure:
@@ -26,28 +31,29 @@ def draw(results: Results) -> Figure:
         eta = np.array([run.facts["problem.eta"] for run in found])
         done = np.array([run.facts["success"] for run in found])
         for panel, measure in zip(axes, MEASURES, strict=True):
-            work = np.array([float(run.facts[measure]) for run in found])
-            some = work > 0
+            taken = np.array([work(run, measure) for run in found])
+            some = taken > 0
             if some.any():
-                curve(panel, eta[some], work[some], number, label, markevery=1)
-            panel.plot(eta[~done & some], work[~done & some], "x", color="black", markersize=9)
+                curve(panel, eta[some], taken[some], number, label, markevery=1)
+            panel.plot(eta[~done & some], taken[~done & some], "x", color="black", markersize=9)
+    axes[0].plot([], [], "x", color="black", markersize=9, label="stopped before the tolerance")
     for panel, text in zip(axes, MEASURES.values(), strict=True):
         panel.set(xscale="log", yscale="log", xlabel="$\\eta$ = 1/reg", ylabel=text)
-    legend(figure, axes[0], columns=4)
+    legend(figure, axes[0], columns=5)
     return figure
 
 
 def claim(results: Results) -> None:
     """Sinkhorn's iterations grow a hundredfold and more; Newton's stay below 25 and never fail, sparsified or not."""
     check_results(results)
-    work = {label: [run.facts["njev"] for run in runs_of(results, label)] for label in (SINKHORN, SNS, NEWTON, AUTO)}
+    counts = {label: [run.facts["njev"] for run in runs_of(results, label)] for label in (SINKHORN, SNS, NEWTON, AUTO)}
     for label in (SNS, NEWTON, AUTO):
         assert all(run.facts["success"] for run in runs_of(results, label)), label
-    assert work[SINKHORN][-1] > 10 * work[SINKHORN][0], f"{work}"
-    assert max(work[NEWTON]) <= 25, f"{work}"
-    assert max(work[AUTO]) <= 60, f"{work}"
+    assert counts[SINKHORN][-1] > 10 * counts[SINKHORN][0], f"{counts}"
+    assert max(counts[NEWTON]) <= 25, f"{counts}"
+    assert max(counts[AUTO]) <= 60, f"{counts}"
     if not results.quick:
-        assert work[SINKHORN][-1] > 1000 * work[SINKHORN][0], f"{work}"
+        assert counts[SINKHORN][-1] > 1000 * counts[SINKHORN][0], f"{counts}"
         assert not runs_of(results, SINKHORN)[-1].facts["success"]
-        assert work[SNS][-1] > 10 * work[SNS][-2], "with six entries of a row the sparse method degrades at the end"
+        assert counts[SNS][-1] > 10 * counts[SNS][-2], "with six entries of a row the sparse method degrades at the end"
         assert max(run.facts["nhessp"] for run in runs_of(results, NEWTON)) < 250

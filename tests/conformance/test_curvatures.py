@@ -5,18 +5,35 @@ import pytest
 
 from gnsopt import LinearModel, curvature
 from gnsopt.exceptions import MissingRequirement
+from gnsopt.linalg.forms import Gram
 from gnsopt.point import Point
+from gnsopt.problems import MLP
 from gnsopt.registry import CURVATURES, PROBLEMS
 from gnsopt.testing import check_curvature
 
+LAYERED = ("kfac", "kfac:fisher", "mkor", "mkor:2", "tract", "tract:first")
 DIRECT = ("cholesky", "tridiagonal", "spectral")
+
+
+def no_sum(problem):
+    """Whether the Hessian is no sum over rows of a design."""
+    return not isinstance(Point(problem, problem.start()).hess(), Gram)
+
+
 REFUSES = {  # model: (where it must refuse, what its refusal says)
     "gauss_newton": (lambda problem: not problem.offers("gauss_newton"), "gauss_newton.*it offers"),
     "fisher": (lambda problem: not problem.offers("fisher"), "fisher.*it offers"),
     "diagonal": (lambda problem: not problem.offers("hess"), "no diagonal; return an array"),
     "subsampled:0.5": (lambda problem: not isinstance(problem, LinearModel), "needs a linear model.*use "),
+    "sketch": (no_sum, "needs a .*use "),
+    "sketch:5": (no_sum, "needs a .*use "),
+    "mfac": (lambda problem: not problem.offers("fisher"), "fisher.*it offers"),
+    "mfac:gauss_newton": (lambda problem: not problem.offers("gauss_newton"), "gauss_newton.*it offers"),
+    **dict.fromkeys(LAYERED, (lambda problem: not isinstance(problem, LinearModel | MLP), "has no layers.*use ")),
+    "majorizer": (lambda problem: not hasattr(problem, "bound"), "has no bound.*use "),
 }
-MEMORY = {"lazy:3", "secant", "secant:sr1"}
+MEMORY = {"lazy:3", "secant", "secant:sr1", "sketch", "sketch:5", "subspace:2"}  # the last three: of the step's number
+MEMORY |= {"mfac:6", "mkor", "mkor:2", "adahessian"}
 LARGE = {"logistic-breast-cancer"}  # the same classes as the smaller ones
 
 

@@ -7,9 +7,12 @@ from gnsopt import CubicNewton, FastGradientMethod, GradientMethod, GradNormSmoo
 from gnsopt.registry import PROBLEMS, SOLVERS
 from gnsopt.testing import check_solver
 
-FIRST_ORDER = {"gradient", "fast-gradient"}
+FIRST_ORDER = {"gradient", "fast-gradient"} | {
+    name for name, solver in SOLVERS.items() if getattr(solver, "order", 2) < 2
+}
 GTOL = {  # of first-order methods: thousands of gradient steps down a valley for 1e-6
     "chebyshev": 1e-2,
+    "mlp": 1e-3,
     "rosenbrock": 1.0,
     "rosenbrock-equations": 1.0,
     "rosenbrock-callables": 0.1,
@@ -19,7 +22,9 @@ GTOL = {  # of first-order methods: thousands of gradient steps down a valley fo
 
 def promises_descent(solver, problem):
     """Acceptance by values descends; the super-universal test, by gradients alone, does for convex f only."""
-    return solver in {"gns", "cubic-newton", "gradient"} or (solver == "super-newton" and problem.convex)
+    return solver in {"gns", "cubic-newton", "gradient", "target-surrogate"} or (
+        solver == "super-newton" and problem.convex
+    )
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

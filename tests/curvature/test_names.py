@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import BFGS, SR1
 
 from gnsopt import curvature
-from gnsopt.curvature import FromProblem, Lazy, Projected, Secant, Subsampled, TopK, resolve
+from gnsopt.curvature import FromProblem, Lazy, Projected, RandomSubspace, Secant, Sketched, Subsampled, TopK, resolve
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,10 @@ from gnsopt.curvature import FromProblem, Lazy, Projected, Secant, Subsampled, T
         ("subsampled:0.1", Subsampled(0.1)),
         ("subsampled:1e-3", Subsampled(1e-3)),
         ("subsampled:50", Subsampled(50)),
+        ("sketch", Sketched()),
+        ("sketch:50", Sketched(50, adaptive=False)),
+        ("sketch:50:srht", Sketched(50, adaptive=False, sketch="srht")),
+        ("subspace:3", RandomSubspace(3)),
         ("secant", Secant()),
     ],
 )
@@ -44,7 +48,19 @@ def test_strategies():
 
 @pytest.mark.parametrize(
     "name",
-    ["newton", "topk", "topk:x", "topk:0", "lazy:0", "lazy", "secant:dfp", "projected:cg", "zero:qr", "subsampled:2.0"],
+    [
+        "newton",
+        "topk",
+        "topk:x",
+        "topk:0",
+        "lazy:0",
+        "lazy",
+        "secant:dfp",
+        "projected:cg",
+        "zero:qr",
+        "subsampled:2.0",
+        "sketch:x",
+    ],
 )
 def test_unknown_names(name):
     with pytest.raises(ValueError, match=f"curvature='{re.escape(name)}'.*topk:k"):
@@ -57,6 +73,8 @@ def test_the_table_of_names_is_true():
     """Each name in the docstring's table resolves, and each plain name of `NAMES` is in it."""
     names = re.findall(r"``([a-z_]+(?::[a-z]+)?)``", curvature.__doc__)
     settings = {"topk:k": "topk:3", "lazy:m": "lazy:3", "subsampled:fraction": "subsampled:0.1"}
+    settings |= {"mfac:m": "mfac:9", "mkor:r": "mkor:2", "hutchinson:p": "hutchinson:4"}
+    settings |= {"sketch:m": "sketch:50", "subspace:k": "subspace:3"}
     for name in names:
         resolve(settings.get(name, name))
     assert set(curvature.NAMES) <= set(names)

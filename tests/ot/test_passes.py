@@ -96,6 +96,22 @@ def test_kernels_agree_with_numpy(monkeypatch, reg, make):
         np.testing.assert_allclose(u, expected, rtol=1e-12, err_msg=name)
 
 
+def test_four_rows_at_a_time_give_the_same_sums():
+    """Kernels that no cache holds are read four rows at a time; the last three rows are read alone."""
+    rng = np.random.default_rng(0)
+    E = rng.random((1603, 941))
+    assert E.size > passes.FAR
+    for rows in (slice(None), slice(0, 3), slice(0, 800)):
+        part = E[rows]
+        v, d, w, a = rng.random(941), rng.standard_normal(941), rng.random(len(part)), rng.random(len(part))
+        s, c, g = np.empty(len(part)), np.ones(941), np.ones(941)
+        passes.scale(part, v, a, s, c)
+        passes.gram(part, d, w, g)
+        np.testing.assert_allclose(s, part @ v, rtol=1e-13)
+        np.testing.assert_allclose(c, 1 + part.T @ (a / (part @ v)), rtol=1e-12)
+        np.testing.assert_allclose(g, 1 + part.T @ (w * (part @ d)), rtol=1e-11, atol=1e-9)
+
+
 def test_burst_ends_before_scalings_leave_their_range(make):
     a, b, C, _ = make.random(20, 20)
     kernel, v, _ = Anchor(CostMatrix(C)).at(np.linspace(-90, 90, 20), 1.0)

@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment, linprog
 from scipy.special import xlogy
 
 from gnsopt.ot import NotConverged, OTResult, Problem, round_plan, solve
+from gnsopt.ot.anchor import Anchor
 
 
 @pytest.mark.parametrize("mass", [1.0, 7.0, 1e-3])
@@ -28,6 +29,19 @@ def test_values_by_their_definitions(make, mass, shape):
     np.testing.assert_allclose(found.value, a @ found.phi + b @ found.psi, rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose(a @ found.phi, b @ found.psi, rtol=1e-11, atol=1e-14)
     assert 0 <= found.gap <= 1e-12 * mass
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "sinkhorn"])
+@pytest.mark.parametrize("reg", [0.5, 0.02, 1e-3])
+def test_row_potentials_of_the_run_are_those_that_follow_from_the_columns(make, method, reg, monkeypatch):
+    a, b, C, _ = make.random(30, 20)
+    found = solve(a, b, C, reg, method=method)
+    x, y = found.reduced_potentials
+    monkeypatch.setattr(Anchor, "at", None)  # they are the run's: nothing is computed anew
+    assert found.plan.shape == (30, 20)
+    monkeypatch.undo()
+    again = OTResult(found.problem, None, y, found.run, found.tol).reduced_potentials[0]
+    np.testing.assert_allclose(x, again, rtol=0, atol=1e-13 / reg)
 
 
 def test_gap_bounds_the_suboptimality_of_the_rounded_plan(make):

@@ -43,6 +43,17 @@ def test_threads_do_not_change_a_bit():
 
 
 @pytest.mark.usefixtures("no_kernels")
+@pytest.mark.parametrize("method", ["auto", "sinkhorn"])
+def test_limits_are_looked_at_after_each_pass(method):
+    """Where a pass takes seconds a burst of ten would overrun the time, and the tolerance, by ten of them."""
+    found = solve(None, None, clouds(300, 200), 0.1, method=method)
+    sinkhorn = found.trace["njev"][: 1 + np.count_nonzero(found.trace["nhessp"] == 0)]
+    assert sinkhorn.size > 3
+    np.testing.assert_array_equal(np.diff(sinkhorn), 1)
+    assert found.trace["gnorm"][-2] > found.tol
+
+
+@pytest.mark.usefixtures("no_kernels")
 def test_memory_is_linear_in_the_number_of_points():
     """A plan of 3000 x 3000 would take 72 MB; the run, its values, bounds and gradients stay far below."""
     geometry = clouds(3000, 3000)

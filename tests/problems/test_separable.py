@@ -221,3 +221,14 @@ def test_not_said_at_a_start_that_is_the_minimiser(problem):
 def test_the_limits_of_a_run_come_first(problem):
     X, y = separable(problem)
     assert GradNormSmooth().minimize(problem(X, y), maxiter=2).status == Status.MAXITER
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_class_without_weight_sends_its_intercept_to_infinity_whatever_the_penalty(classes):
+    rng = np.random.default_rng(8)
+    X, y = rng.standard_normal((30, 3)), np.arange(30) % classes
+    problem = Logistic if classes == 2 else Softmax
+    assert GradNormSmooth().minimize(problem(X, y, l2=0.1, fit_intercept=True)).success
+    weight = (y != 1).astype(float)
+    assert_at_infinity(GradNormSmooth().minimize(problem(X, y, l2=0.1, fit_intercept=True, sample_weight=weight)))
+    assert GradNormSmooth().minimize(problem(X, y, l2=0.1, sample_weight=weight)).success

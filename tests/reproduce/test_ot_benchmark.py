@@ -1,5 +1,7 @@
 """The transport benchmark: how it measures errors, its thresholds and tables, a quick run, each peer's convention."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,9 @@ def test_tables_of_ratios_failures_and_disagreements():
     assert "| POT sinkhorn | 2 of 2 | 4 | 4 | 2 |" in means
     assert f"| regot SSNS | 1 of 2 | 2 | {np.sqrt(2 * 10):.2g} | 2 |" in means
     assert "emd" not in means
+    del cells["two", "regot SSNS", 1e-9]  # not tried after a failure at a larger target, which is a failure too
+    cells["two", "regot SSNS", 1e-6] = failed
+    assert report.means(cells, instances, methods, 1e-9, limit=20.0) == means
     best = report.versus_best(cells, instances, methods, 1e-9)
     assert "| one | 1 | regot SSNS | 2 | 0.50 |" in best
     assert "| two | 2 | POT sinkhorn | 4 | 0.50 |" in best
@@ -108,6 +113,18 @@ def test_a_quick_run_without_peers(tmp_path, capsys):
     assert command.main([*arguments, "--table"]) == 0
     assert command.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in files} == before
+
+
+@pytest.mark.parametrize("code", [1, -9])
+def test_only_a_process_that_is_killed_is_a_failure_of_its_method(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=code))
+    job = command.Job(tmp_path, 1.0, 1, force=False)
+    if code > 0:
+        with pytest.raises(SystemExit, match="ended with code 1"):
+            job.ask("digits8 L1", "gnsopt auto", 1e-6)
+        assert job.ask("digits8 L1", "gnsopt auto", 1e-6, run=False) is None
+    else:
+        assert job.ask("digits8 L1", "gnsopt auto", 1e-6)["killed"]
 
 
 def test_names_and_absent_libraries(capsys):

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ TARGETS = (1e-6, 1e-9)
 README = Path(__file__).with_name("README.md")
 MARKS = ("<!-- tables: begin -->", "<!-- tables: end -->")
 PATIENCE = 25.0  # wall seconds for each of the seconds given, which a busy machine and lowered thresholds need (chosen)
+KILLED = -9
 
 
 class Job:
@@ -46,17 +48,18 @@ class Job:
         path.unlink(missing_ok=True)
         arguments = [instance, method, repr(target), repr(self.seconds), str(path)]
         limited = {**os.environ, **dict.fromkeys(environment.VARIABLES, str(self.threads))}
-        try:
-            subprocess.run(
+        code = KILLED
+        with suppress(subprocess.TimeoutExpired):
+            code = subprocess.run(
                 [sys.executable, "-m", "experiments.benchmarks.ot.cell", *arguments],
                 env=limited,
                 cwd=Path(__file__).parents[3],
                 timeout=PATIENCE * self.seconds,
                 stdout=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            pass
-        if not path.exists():  # killed: by the clock, or for want of memory
+            ).returncode
+        if code > 0:  # not even an exception of a peer: something is broken here, which is no measurement
+            raise SystemExit(f"{instance}, {method}, {target:.0e}: the process ended with code {code}; see above")
+        if not path.exists():  # by the clock, or for want of memory
             write_json(path, {"reached": False, "error": float("inf"), "killed": True})
         return read_json(path)
 

@@ -49,13 +49,16 @@ def compared(methods: Sequence[str]) -> list[str]:
 
 
 def means(cells: Cells, instances: Sequence[str], methods: Sequence[str], target: float, limit: float) -> str:
-    """Return how many times as long as ours each method takes, in the geometric mean; failures count as the limit."""
-    rows = []
+    """Return how many times as long as ours each method takes, in the geometric mean; failures count as the limit.
+
+    A target that is not tried, because the method has failed at a larger one, is a failure too.
+    """
+    rows, run = [], {(instance, name) for instance, name, _ in cells}
     for name in compared(methods):
-        asked = [i for i in instances if (i, name, target) in cells and (i, OURS, target) in cells]
+        asked = [i for i in instances if (i, name) in run and (i, OURS, target) in cells]
         if name == OURS or not asked:
             continue
-        ratios = {i: seconds(cells[i, name, target]) / seconds(cells[i, OURS, target]) for i in asked}
+        ratios = {i: seconds(cells.get((i, name, target))) / seconds(cells[i, OURS, target]) for i in asked}
         done = [r for r in ratios.values() if r < math.inf]
         whole = [r if r < math.inf else limit / seconds(cells[i, OURS, target]) for i, r in ratios.items()]
         rows.append(

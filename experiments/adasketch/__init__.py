@@ -1,0 +1,1 @@
+"""AdaSketch-Newton: the paper's problems and its baselines."""

@@ -1,0 +1,142 @@
+r"""A nonlinear least-squares problem as a layer: its solution, and the derivative of the solution.
+
+    w*(p) = argmin_w  |F(w, p)|^2/2 + ridge/2 |w|^2,      J = dF/dw at the solution
+    A a = dL/dw,   A = J'J [+ sum_i F_i hess_w F_i] + ridge,      dL/dp = -(d_p (J'F))' a
+
+The term in brackets is dropped where it is not given: exact when F vanishes at the solution (or is linear in w), else
+the Gauss-Newton approximation of the derivative. With ``a`` fixed, ``(d_p (J'F))' a`` is the gradient in p of the
+number ``<J a, F>``, taken by the complex step: F and J must be analytic in p, or `cross` be given.
+
+References
+----------
+[1] Chalapathi, Du, Krishnapriyan, "Scaling physics-informed hard constraints with mixture-of-experts", 2402.13412.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lstsq
+from scipy.optimize import OptimizeResult
+
+from gnsopt._typing import Array, ArrayLike
+from gnsopt.problems.composite import Composite, Squared, check_count
+from gnsopt.solver import Solver
+from gnsopt.solvers.levenberg_marquardt import LevenbergMarquardt
+
+STEP = 1e-30
+
+
+class LeastSquaresLayer:
+    """The map from parameters p to the solution of a nonlinear least-squares problem.
+
+    Parameters
+    ----------
+    residual : callable
+        ``F(w, p)``, shape (m,).
+    jac : callable
+        ``J(w, p)``, the derivatives of F in w, shape (m, n).
+    n : int
+        Number of unknowns w.
+    ridge : float, default=0.0
+        Penalty ``ridge/2 |w|^2``.
+    hess : callable, optional
+        ``hess(w, p, F)``, the matrix ``sum_i F_i hess_w F_i``; without it the adjoint is that of Gauss-Newton.
+    cross : callable, optional
+        ``cross(w, p, a)``, the gradient in p of ``<J(w, p) a, F(w, p)>``, w and a fixed; by the complex step otherwise.
+    solver : Solver, optional
+        What solves the problem; Levenberg-Marquardt by default.
+
+    Raises
+    ------
+    ValueError
+        If ``n < 1`` or ``ridge < 0``.
+    """
+
+    def __init__(
+        self,
+        residual: Callable[[Array, Array], Array],
+        jac: Callable[[Array, Array], Array],
+        n: int,
+        *,
+        ridge: float = 0.0,
+        hess: Callable[[Array, Array, Array], Array] | None = None,
+        cross: Callable[[Array, Array, Array], Array] | None = None,
+        solver: Solver | None = None,
+    ) -> None:
+        self.n = check_count(n, "n", 1)
+        if not 0 <= ridge < np.inf:
+            raise ValueError(f"ridge={ridge} must be a finite number of at least 0")
+        self.residual, self.jac, self.ridge, self.hess, self.cross = residual, jac, ridge, hess, cross
+        self.solver = LevenbergMarquardt() if solver is None else solver
+
+    def problem(self, p: ArrayLike) -> Composite:
+        """Return the least-squares problem for the parameters `p`.
+
+        Parameters
+        ----------
+        p : array_like of shape (k,)
+            Parameters.
+
+        Returns
+        -------
+        Composite
+            The problem in w, with the ridge as n further residuals.
+        """
+        p, root = np.asarray(p, dtype=float), np.sqrt(self.ridge)
+        more = root * np.eye(self.n)[: self.n if self.ridge else 0]
+        return Composite(
+            Squared(),
+            lambda w: np.append(self.residual(w, p), more @ w),
+            lambda w: np.vstack([self.jac(w, p), more]),
+            self.n,
+        )
+
+    def solve(self, p: ArrayLike, w0: ArrayLike | None = None, **options: Any) -> OptimizeResult:
+        """Solve the problem; the result's `x` is w*.
+
+        Parameters
+        ----------
+        p : array_like of shape (k,)
+            Parameters.
+        w0 : array_like of shape (n,), optional
+            Start; zero by default.
+        **options : dict
+            Those of `Solver.minimize`; ``gtol`` is the accuracy of ``J'F``.
+
+        Returns
+        -------
+        OptimizeResult
+            The result.
+        """
+        return self.solver.minimize(self.problem(p), w0, **options)
+
+    def pull_back(self, w: ArrayLike, p: ArrayLike, dw: ArrayLike) -> Array:
+        """Return ``dL/dp`` from ``dL/dw`` at the solution w = w*(p).
+
+        Parameters
+        ----------
+        w : array_like of shape (n,)
+            The solution.
+        p : array_like of shape (k,)
+            Parameters.
+        dw : array_like of shape (n,)
+            Derivative of a loss L in w.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+            Its derivative in p through w*.
+        """
+        w, p, dw = (np.asarray(value, dtype=float) for value in (w, p, dw))
+        J = np.asarray(self.jac(w, p))
+        A = J.T @ J + self.ridge * np.eye(self.n)
+        if self.hess is not None:
+            A = A + self.hess(w, p, np.asarray(self.residual(w, p)))
+        a = lstsq(A, dw, lapack_driver="gelsd")[0]  # the least norm where the solution is not unique
+        if self.cross is not None:
+            return -np.asarray(self.cross(w, p, a), dtype=float)
+        turned = p.astype(complex) + 1j * STEP * np.eye(p.size)
+        return -np.array([np.imag((self.jac(w, q) @ a) @ self.residual(w, q)) / STEP for q in turned])

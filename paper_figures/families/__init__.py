@@ -1,0 +1,1 @@
+"""Figures of the families around the core: curvature, target surrogates, linear solvers, diagnostics, baselines."""

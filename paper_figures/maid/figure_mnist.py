@@ -1,0 +1,51 @@
+"""1440 penalties of a softmax regression: MAID, HOAG's schedules and the quasi-Newton method."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.results import Results
+from paper_figures.drawing import curve, legend, panels
+from paper_figures.maid.common import WORK, best, reached
+
+QN, NEWTON = "maid-qn", "HOAG, geometric, Newton"
+SCHEDULES = ("HOAG, geometric", "HOAG, quadratic", "HOAG, cubic")
+
+
+def draw(results: Results) -> Figure:
+    """Return a panel of validation losses and one of lower accuracies, both against work."""
+    figure, (left, right) = panels(2)
+    for number, run in enumerate(results.runs):
+        work = np.maximum(run["work"], 1)
+        curve(left, work, best(run), number, run.label)
+        curve(right, work, run["eps"], number, run.label)
+    left.set(xscale="log", yscale="log", xlabel=WORK, ylabel="validation loss, the best so far")
+    right.set(xscale="log", yscale="log", xlabel=WORK, ylabel="bound or estimate of $\\|x_k - x^*(\\theta_k)\\|$")
+    for panel in (left, right):
+        panel.xaxis.label.set_size(7)
+    legend(figure, left)
+    return figure
+
+
+def claim(results: Results) -> None:
+    """Accuracy falls along MAID; maid-qn is below all schedules with equal lower solves, and near HOAG with Newton."""
+    budget = results.runs[0].facts["solver.maxwork"]
+    qn = results[QN]
+    for name in SCHEDULES:
+        assert reached(qn, budget) < reached(results[name], budget), name
+    assert reached(qn, budget) < 1.1 * reached(results[NEWTON], budget)
+    maid = results["MAID"]
+    assert np.all(np.diff(maid["fun"]) < 1e-12), "certified steps do not rise"
+    if not results.quick:
+        assert maid["eps_asked"][-1] < maid["eps_asked"][0]
+
+
+def markdown(results: Results) -> str:
+    """Return the losses at the end, with those of the test set: validation loss is not generalisation."""
+    lines = ["| method | validation loss | test loss | right on the test set |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {run.label} | {float(best(run)[-1]):.4f} | {float(run['test_loss']):.4f} | {float(run['test_accuracy']):.3f} |"
+        for run in results.runs
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Figures of Newton sketch and Nystrom preconditioning."""
