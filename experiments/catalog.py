@@ -3,7 +3,8 @@
 A problem is a function ``(**settings) -> Instance``; give it a parameter ``seed`` and it gets that of ``[run]``. A
 solver is ``{method = "gns", ...}``: a name of `gnsopt.registry.SOLVERS` and fields of that solver, where
 ``metric = "gram"`` (any name of the instance's metrics) stands for a matrix and ``metric = "identity"`` for none, and
-``curvature = "perturbed"`` with a `beta` for the exact Hessian with an error of known size (`Perturbed`).
+``curvature = "perturbed"`` with a `beta` for the exact Hessian with an error of known size (`Perturbed`). One's own are
+named by where they are: ``name = "my_package.my_file:my_function"``, ``curvature = "my_package.my_file:my_model"``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -191,9 +193,9 @@ def problem(settings: dict[str, Any], seed: int) -> Instance:
     """Build the problem that a cell names; FileNotFoundError if its data are absent."""
     settings = dict(settings)
     name = settings.pop("name")
-    if name not in PROBLEMS:
-        raise ValueError(f"problem {name!r} is unknown; {suggest(name, PROBLEMS)}")
-    build = PROBLEMS[name]
+    if name not in PROBLEMS and ":" not in name:
+        raise ValueError(f"problem {name!r} is unknown; {suggest(name, PROBLEMS)}, or write module:function")
+    build = resolve_name(name) if ":" in name else PROBLEMS[name]
     if "seed" in inspect.signature(build).parameters:
         settings.setdefault("seed", seed)
     return build(**settings)
@@ -214,8 +216,11 @@ def solver(settings: dict[str, Any], instance: Instance, seed: int) -> Solver:
         if metric not in metrics:
             raise ValueError(f"metric {metric!r} is unknown to the problem; {suggest(metric, ['auto', *metrics])}")
         settings["metric"] = metrics[metric]
-    if settings.get("curvature") == "perturbed":
+    curvature = settings.get("curvature", "")
+    if curvature == "perturbed":
         settings["curvature"] = Perturbed(settings.pop("beta"))
+    elif "." in curvature.partition(":")[0]:
+        settings["curvature"] = resolve_name(curvature)
     if "seed" in SOLVERS[method].settings():
         settings.setdefault("seed", seed)
     return SOLVERS[method](**settings)

@@ -26,8 +26,8 @@ from gnsopt.estimators import LogisticRegression
 
 DATA = (
     "breast_cancer digits iris a9a w8a mushrooms ijcnn1 german.numer madelon leu colon-cancer duke-west49"
-    " letter.scale dna.scale usps vowel.scale svmguide1 skin_nonskin reuters-money-fx reuters21578-tfidf covtype.libsvm.binary.scale covtype"
-    " mnist.scale"
+    " letter.scale dna.scale usps vowel.scale svmguide1 skin_nonskin reuters-money-fx reuters21578-tfidf"
+    " covtype.libsvm.binary.scale covtype mnist.scale"
 ).split()
 LONG = 20.0
 

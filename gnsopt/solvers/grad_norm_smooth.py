@@ -34,6 +34,7 @@ from gnsopt.point import Point
 from gnsopt.solver import Solver
 
 GROWTH = ("ratio", "paper", "fixed")
+GROWS = {"cubic": 4 / 3}  # ratios from which gamma grows where that is not 2
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class GradNormSmooth(Solver):
         The approximate Hessian ``H``, see `gnsopt.curvature`.
     growth : {"ratio", "paper", "fixed"}, default="ratio"
         How gamma grows after an accepted step. ``"paper"`` doubles it always. ``"ratio"`` doubles it when R >= 2 and
-        once more when R >= 16: a gamma below half of gamma(x) has R >= 8/3, so it always grows and every rate of the
-        paper persists, while steps that would be rejected are not tried. ``"fixed"`` keeps it.
+        once more when R >= 16: by the progress test a gamma below half of gamma(x) has R >= 8/3, so it always grows and
+        every rate of the paper persists, while steps that would be rejected are not tried. The ratio of the cubic test
+        tends to 3/2 for short steps: there it doubles when R >= 4/3. ``"fixed"`` keeps it.
     metric : "auto", None, float, array of shape (n,) or (n, n), or Metric, default="auto"
         ``B`` of the norms. ``"auto"`` is the problem's natural metric (for linear models the second moments of the
         columns, so that no scaling of the features matters; the identity otherwise), None the identity.
@@ -120,7 +122,7 @@ class GradNormSmooth(Solver):
             else:
                 raise StepFailure(f"{self.max_trials} trials rejected", promised)
             x, accepted = y, gamma
-            if self.growth == "paper" or (self.growth == "ratio" and R >= 2):
+            if self.growth == "paper" or (self.growth == "ratio" and R >= GROWS.get(self.accept, 2.0)):
                 gamma *= self.factor
             if self.growth == "ratio" and R >= 16:
                 gamma *= self.factor

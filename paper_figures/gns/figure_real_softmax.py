@@ -16,7 +16,7 @@ GOLDEN = {
     "digits": {EXACT: 23, LAZY: 52},
 }
 
-FACTORISED = ("letter.scale",)  # the systems of the others are solved by conjugate gradients
+FACTORISED = ("letter.scale", "dna.scale")  # the systems of digits are solved by conjugate gradients
 
 
 def draw(results: Results) -> Figure:
@@ -35,4 +35,4 @@ def claim(results: Results) -> None:
             assert near(arrived, golden), f"{data}: {arrived}, not {golden}"
             assert arrived[EXACT] == golden[EXACT], f"{data}: {arrived}"
             exact, lazy = (results.run(label, **{DATA: data}).facts["nhev"] for label in (EXACT, LAZY))
-            assert data not in FACTORISED or lazy <= 0.55 * exact, f"{data}: {lazy} Hessians, and {exact}"
+            assert data not in FACTORISED or lazy <= 0.6 * exact, f"{data}: {lazy} Hessians, and {exact}"

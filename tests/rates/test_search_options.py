@@ -75,6 +75,18 @@ def test_mishchenko_rule_is_the_papers_loop(problem):
     np.testing.assert_allclose(result.trace["fun"][1:], expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("gamma0", [1e-10, 1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("metric", [None, "auto"])
+def test_the_cubic_test_grows_from_any_radius_by_the_ratio_rule(problem, gamma0, metric):
+    nits = {}
+    for growth in ("ratio", "paper"):
+        solver = gnsopt.GradNormSmooth("exact", growth=growth, metric=metric, accept="cubic", power=0.5, gamma0=gamma0)
+        result = solver.minimize(problem, maxiter=200)
+        assert result.success
+        nits[growth] = result.nit
+    assert abs(nits["ratio"] - nits["paper"]) <= 2, nits
+
+
 def test_fixed_radius_of_a_quasi_self_concordant_function_never_rises(problem, solution):
     M = problem.design.row_norms.max()  # logistic loss: M = max_i |a_i| [gns 2]
     solver = gnsopt.GradNormSmooth("exact", growth="fixed", metric=None, accept="none", gamma0=1 / M)

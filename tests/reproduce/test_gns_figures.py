@@ -122,6 +122,15 @@ def test_the_perturbed_hessian_is_as_inexact_as_it_says(beta):
     assert solver.curvature == catalog.Perturbed(beta) != exact
 
 
+def test_ones_own_problem_and_curvature_go_by_where_they_are():
+    instance = catalog.problem({"name": "experiments.catalog:residual_power", "n": 3, "m": 4, "p": 3.0}, 0)
+    assert instance.objective.n == 3
+    solver = catalog.solver({"method": "gns", "curvature": "gnsopt.curvature:exact"}, instance, 0)
+    assert solver.curvature is exact
+    with pytest.raises(ValueError, match="or write module:function"):
+        catalog.problem({"name": "residual_pwoer"}, 0)
+
+
 @pytest.mark.parametrize("curvature", ["fisher", "subsampled:0.1"])
 def test_what_the_figure_of_log_sum_exp_leaves_out_does_not_apply(curvature):
     instance = catalog.problem({"name": "logsumexp", "n": 4, "m": 5}, 0)
