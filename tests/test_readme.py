@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gnsopt.cli import app
@@ -45,6 +46,8 @@ def test_python_block_runs_and_prints_what_is_shown(code, printed, capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_succeeds(command, tmp_path):
     arguments = shlex.split(command)[1:]
+    for number, name in enumerate(("source.csv", "target.csv")):  # what the reader brings
+        np.savetxt(tmp_path / name, np.random.default_rng(number).standard_normal((20, 2)), delimiter=",")
     with pytest.raises(SystemExit) as end:
         app(arguments, prog_name="gnsopt")
     assert end.value.code == 0
