@@ -1,4 +1,4 @@
-"""Problems with a certified minimum that a toml names, and SciPy's solvers of nonlinear least squares beside ours."""
+"""Problems with a certificate or a spectrum to look at that a toml names, and SciPy's nonlinear least squares."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, curve_fit, least_squares
+from sklearn.datasets import load_digits
 
 from experiments.instance import Instance
 from gnsopt import Objective, Status
+from gnsopt.diagnostics import split
 from gnsopt.driver import Trace, new_result
 from gnsopt.point import Counts, Point
-from gnsopt.problems import NonlinearRegression, TabularMDP, TwoLayerReLU, load_nist
+from gnsopt.problems import MLP, NonlinearRegression, TabularMDP, TwoLayerReLU, load_nist
 
 
 def relu(n: int = 10, d: int = 2, neurons: int = 20, beta: float = 0.1, start: int = 0, seed: int = 3124) -> Instance:
@@ -44,6 +46,20 @@ def nist(data: str, start: int = 1) -> Instance:
     problem = certified.problem(start)
     problem.f_star = 0.0 if data == "Lanczos1" else certified.rss / 2 * (1 - 1e-8)
     return Instance(problem, arrays=lambda found: {"digits": certified.digits(found.x)})
+
+
+def digits_network(
+    classes: int = 10, rows: int = 300, hidden: int = 24, l2: float = 1e-3, seed: int = 3124
+) -> Instance:
+    """A network on the first digits of so many classes; all eigenvalues at the end, of H, its two parts, are kept."""
+    X, y = load_digits(return_X_y=True)
+    problem = MLP(X[y < classes][:rows] / 16, y[y < classes][:rows], (hidden,), "tanh", l2=l2, seed=seed)
+
+    def spectra(found: OptimizeResult) -> dict[str, Any]:
+        parts = vars(split(Point(problem, found.x), dense=problem.n))
+        return {name: part.values[0][::-1] for name, part in parts.items()}
+
+    return Instance(problem, arrays=spectra)
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,7 @@ def _result(problem: Objective, b0: Any, x: Any, nfev: int, seconds: float) -> O
     )  # fmt: skip
 
 
-BUILDERS: tuple[Callable[..., Instance], ...] = (relu, mdp, nist)
+BUILDERS: tuple[Callable[..., Instance], ...] = (relu, mdp, nist, digits_network)
 METHODS: dict[str, Any] = {
     f"scipy-{name}": lambda name=name, **_: ScipyLeastSquares(name.replace("-", "_"))
     for name in ("lm", "trf", "dogbox", "curve-fit")

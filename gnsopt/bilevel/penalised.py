@@ -21,7 +21,7 @@ from gnsopt.bilevel.run import EndOfRun, Run
 LIMIT = 20_000  # inner iterations of one solve at the most
 IDLE = 200  # accelerated steps without a new low of the residual: the limit of float64 (chosen)
 MEMORY = 20  # pairs that L-BFGS keeps
-STALLED = 10  # its steps without a new low of the gradient: the limit of float64 (chosen)
+STALLED = (10, 300)  # its steps without a new low of the gradient that end it, near rounding and far (chosen)
 TRIALS = 20  # of its line search; where they do not suffice, slopes are rounding
 PROGRESS = 0.5  # of the residual: a solve that does less says nothing about the curvature (chosen)
 SAFETY = 2.0  # by which a measured curvature may be too large
@@ -298,9 +298,10 @@ def quasi_newton(level: Level, target: float) -> Array:
     """
     x, grad, B = level.x, level.grad, level.memory
     free = np.ones(x.size, dtype=bool)
-    best, least, idle = x, float(np.linalg.norm(grad)), 0
+    best, least, idle, steepest = x, float(np.linalg.norm(grad)), 0, 0.0
     for _ in range(LIMIT):
-        if least <= target or idle >= STALLED or not np.any(grad):
+        far = least > 10 * EPS * steepest * float(np.linalg.norm(x))  # rounding of a gradient is of this size
+        if least <= target or idle >= STALLED[far] or not np.any(grad):
             break
         p = B.direction(grad, free) if len(B) else -grad / level.L
         if not p @ grad < 0:
@@ -313,6 +314,7 @@ def quasi_newton(level: Level, target: float) -> Array:
         if t == 0:
             break
         B.update(t * p, after - grad)
+        steepest = max(steepest, float(np.linalg.norm(after - grad) / np.linalg.norm(t * p)))
         x, grad = x + t * p, after
         size = float(np.linalg.norm(grad))
         best, least, idle = (x, size, 0) if size < least else (best, least, idle + 1)

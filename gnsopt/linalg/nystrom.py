@@ -158,9 +158,10 @@ class NystromPreconditioner:
         Columns; of the first approximation where it is adaptive.
     adaptive : bool, default=True
         Rent or buy: CG starts plain, and columns are bought when the products since the last purchase have cost as
-        much: the first `rank`, then twice as many (the old ones are kept at the same point), up to `most` and while the
-        last eigenvalue says that it pays. With False the columns are bought at the first solve, and anew at a later
-        point once solves of more than 1.5 times the products of the first one have cost as much beyond that.
+        much: the first `rank`, then twice as many at the same point, where the old ones are kept, up to `most` and
+        while the last eigenvalue says that it pays; at later points once solves have taken as much more than when the
+        columns were new. With False the columns are bought at the first solve, and anew at a later point once solves of
+        more than 1.5 times the products of the first one have cost as much beyond that.
     most : int, default=320
         Columns at the most; never more than half of the variables when adaptive.
     reuse : bool, default=True
@@ -237,13 +238,19 @@ class _Kept(Renewal, Preconditioner):
         settings = self._settings
         if not settings.adaptive:
             return None
-        rank = settings.rank if self._known is None else self._next(lam)
-        rank = min(rank, settings.most, max(1, self._n // 2))
-        price = rank - (self._space.rank if self._space is not None else 0)
-        if price <= 0 or self._spent < price:
+        rank = min(settings.rank if self._known is None else self._next(lam), settings.most, max(1, self._n // 2))
+        here = 0 if self._space is None else self._space.rank
+        if rank <= here or not self._paid(rank - here):
             return None
         self._buy(rank)
         return self
+
+    def _paid(self, price: int) -> bool:
+        """Whether as much was spent: in all, or at later points beyond what the columns at hand took when new."""
+        if self._known is None or self._space is not None:
+            return self._spent >= price
+        late = self._used - GREW * self._first
+        return self._excess + max(late, 0.0) >= price if self._first else False
 
     def _next(self, lam: float) -> int:
         """Columns of the next purchase: twice as many where those at hand leave a large condition."""

@@ -211,7 +211,7 @@ class ConvexProgram:
         lower, value = self.lower(r, lam), self.value(v)
         V = v.reshape(self.blocks, -1)
         sizes = np.linalg.norm(V, axis=1)
-        for part in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8):
+        for part in (1.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8):
             pruned = np.where(sizes[:, None] > part * sizes.max(), V, 0.0).ravel()
             if (there := self.value(pruned)) - lower <= 1.1 * (value - lower):
                 v, value = pruned, there

@@ -27,6 +27,8 @@ SIAM J. Optim. 26 (2016), section 4.6.
 functions", IEEE Control Systems Letters 2 (2018).
 [3] Cyrus, Hu, Van Scoy, Lessard, "A robust accelerated optimization algorithm for strongly convex functions",
 ACC 2018.
+[4] Ghadimi, Feyzmahdavian, Johansson, "Global convergence of the heavy-ball method for convex optimization", ECC 2015,
+theorem 4.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ class Momentum(Solver):
     """
 
     order: ClassVar[int] = 1
+    takes_flat: ClassVar[bool] = False  # whether mu = 0 has a meaning
 
     L: Any = None
     mu: Any = None
@@ -79,6 +82,8 @@ class Momentum(Solver):
         given = [isinstance(value, Real) and not isinstance(value, bool) for value in (self.L, self.mu)]
         if (self.L, self.mu) != (None, None) and not (all(given) and 0 <= self.mu <= self.L and 0 < self.L < np.inf):
             raise ValueError(f"L={self.L!r} and mu={self.mu!r} must satisfy 0 <= mu <= L, 0 < L < inf, or both be None")
+        if self.mu == 0 and not self.takes_flat:
+            raise ValueError(f"mu=0: {type(self).__name__} needs mu > 0; Nesterov does not")
 
     def coefficients(self, L: float, mu: float, j: int) -> Coefficients:
         """Return ``(alpha, beta, gamma, delta)`` of step j since the last restart.
@@ -145,6 +150,7 @@ class Momentum(Solver):
         return L, mu
 
 
+@dataclass(frozen=True)
 class HeavyBall(Momentum):
     """Polyak's heavy ball, tuned for quadratics (method ``"heavy-ball"``).
 
@@ -156,10 +162,17 @@ class HeavyBall(Momentum):
         ``B`` of the norms.
     max_trials : int, default=60
         Trials of a gradient step at the most.
+    safe : bool, default=False
+        Take ``alpha = 1/(2 L)`` and ``beta = sqrt((1 - alpha mu)(1 - alpha L))``, which do not cycle on any smooth
+        strongly convex function: ``f(x_n) - f* <= (1 - alpha mu)^n (f_0 - f*)`` [4].
     """
 
+    safe: bool = False
+
     def coefficients(self, L: float, mu: float, j: int) -> Coefficients:
-        """Return the optimal numbers for quadratics."""
+        """Return the optimal numbers for quadratics, or the safe ones."""
+        if self.safe:
+            return 0.5 / L, np.sqrt((1 - 0.5 * mu / L) * 0.5), 0.0, 0.0
         a, b = np.sqrt(L), np.sqrt(mu)
         return (2 / (a + b)) ** 2, ((a - b) / (a + b)) ** 2, 0.0, 0.0
 
@@ -176,6 +189,8 @@ class Nesterov(Momentum):
     max_trials : int, default=60
         Trials of a gradient step at the most.
     """
+
+    takes_flat: ClassVar[bool] = True
 
     def coefficients(self, L: float, mu: float, j: int) -> Coefficients:
         """Return those of the strongly convex method; of the convex one for mu = 0."""
@@ -198,9 +213,7 @@ class TripleMomentum(Momentum):
     """
 
     def coefficients(self, L: float, mu: float, j: int) -> Coefficients:
-        """Return the numbers of [2] in the module's list; mu must not be zero."""
-        if mu == 0:
-            raise StepFailure("triple momentum needs mu > 0")
+        """Return the numbers of [2]."""
         r = 1 - np.sqrt(mu / L)
         return (1 + r) / L, r * r / (2 - r), r * r / ((1 + r) * (2 - r)), r * r / (1 - r * r)
 
@@ -235,8 +248,6 @@ class RobustMomentum(Momentum):
         r = 1 - np.sqrt(t)
         # 1 - q = s t + (1 - s) sqrt t; q = (1 - t) s + (1 - s) r, and k - 1 = (1 - t)/t
         q, rest = self.caution * (1 - t) + (1 - self.caution) * r, self.caution * t + (1 - self.caution) * (1 - r)
-        if t == 0:
-            raise StepFailure("robust momentum needs mu > 0")
         if t == 1:
             return 1 / L, 0.0, 0.0, 0.0
         alpha = rest**2 * (1 + q) / t / L
@@ -255,6 +266,8 @@ class SpectralMomentum(HeavyBall):
         ``B`` of the norms.
     max_trials : int, default=60
         Trials of a gradient step at the most.
+    safe : bool, default=False
+        As in `HeavyBall`.
     refresh : int, default=50
         Steps between two measurements; each restart brings one too, ``steps`` products each.
     steps : int, default=20

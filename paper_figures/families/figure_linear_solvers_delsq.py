@@ -73,7 +73,9 @@ def claim(results: Results) -> None:
             continue
         best = cost(results, kind, "best fixed")
         assert known < 0.7 * best
-        assert known < 0.75 * cost(results, kind, "explore") < 0.75 * best
+        explored = cost(results, kind, "explore")
+        assert known < 0.75 * explored < 0.75 * best
+        assert all(explored < cost(results, kind, label) for label in ("tsallis", "binned tsallis", "chebyshev"))
         assert cost(results, kind, "tsallis") < 1.3 * best
     if not results.quick:
         assert cost(results, "low", "tsallis") < 1.2 * cost(results, "low", "best fixed")

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from experiments.results import Results, Run
 from gnsopt._typing import Array
 from paper_figures.drawing import curve
-from paper_figures.families.common import DATA, sets
+from paper_figures.families.common import DATA
 from paper_figures.gns.common import table
 
-EXACT, NEWTON = "exact Hessian", "Gauss-Newton"
+EXACT, NEWTON, GRADIENT = "exact Hessian", "Gauss-Newton", "zero (gradient steps)"
 FAMILIES = (
     (EXACT, NEWTON, "top 20 eigenpairs", "Gauss-Newton, kept for 5 steps", "empirical Fisher"),
     (EXACT, "K-FAC", "K-FAC, empirical Fisher", "MKOR, rank 1", "MKOR, rank 8", "TrAct, all layers"),
@@ -25,17 +25,18 @@ FAMILIES = (
         "zero (gradient steps)",
     ),
 )
-CHEAP = ("M-FAC, 64 gradients", "Hutchinson's diagonal", "AdaHessian", "Sophia", "zero (gradient steps)")
-NAMES = {"digits": "digits", "mnist.scale": "MNIST, 2000 rows"}
+CHEAP = ("M-FAC, 64 gradients", "Hutchinson's diagonal", "AdaHessian", "Sophia", GRADIENT)
+NAMES = {"digits": "digits", "mnist.scale": "MNIST"}
 
 
 def draw(results: Results) -> Figure:
     """Return a row for each family of curvatures and, for each data set, a column for each measure of work."""
-    columns = [(data, measure) for data in sets(results) for measure in ("njev", "cpu")]
+    problems = by_problem(results)
+    columns = [(data, measure) for data in problems for measure in ("njev", "cpu")]
     figure, panels = table(len(FAMILIES), len(columns) + 1)
     for row, family in zip(panels, FAMILIES, strict=True):
         for panel, (data, measure) in zip(row, columns, strict=False):
-            for run in results.select(**{DATA: data}):
+            for run in problems[data]:
                 if run.label in family:
                     work = run["njev"] if measure == "njev" else seconds(run)
                     least = work[1] / 2 if measure == "cpu" else 1  # the start, on a logarithmic axis
@@ -46,8 +47,17 @@ def draw(results: Results) -> Figure:
         row[-1].axis("off")
         row[-1].legend(*row[0].get_legend_handles_labels(), loc="center left", handlelength=4)
     for panel, (data, _) in zip(panels[0], columns, strict=False):
-        panel.set_title(NAMES.get(data, data))
+        panel.set_title(data)
     return figure
+
+
+def by_problem(results: Results) -> dict[str, list[Run]]:
+    """Return the runs of each problem by its name."""
+    found: dict[str, list[Run]] = {}
+    for run in results.runs:
+        data, rows = str(run.facts[DATA]), run.facts.get("problem.rows")
+        found.setdefault(NAMES.get(data, data) + (f", {rows} rows" if rows else ""), []).append(run)
+    return found
 
 
 def seconds(run: Run) -> Array:
@@ -64,13 +74,15 @@ def gradients(run: Run, level: float) -> float:
 
 def claim(results: Results) -> None:
     """The order of the curvatures by gradients, and that no diagonal is ahead of gradient steps."""
-    for data in sets(results):
-        runs = {run.label: run for run in results.select(**{DATA: data})}
+    for data, found in by_problem(results).items():
+        runs = {run.label: run for run in found}
         assert all(np.all(np.diff(run["fun"]) <= 1e-12) for run in runs.values()), f"{data}: the loss rises"
-        lowest = min(float(run["fun"][-1]) for run in runs.values())
-        assert runs[EXACT]["fun"][-1] == lowest, f"{data}: the exact Hessian is not the lowest"
+        half = {label: gradients(run, 0.5 * run["fun"][0]) for label, run in runs.items()}
+        assert half[EXACT] <= half[GRADIENT] / 2, f"{data}: {half}"
         if results.quick:
             continue
+        lowest = min(float(run["fun"][-1]) for run in runs.values())
+        assert runs[EXACT]["fun"][-1] == lowest, f"{data}: the exact Hessian is not the lowest"
         to = {label: gradients(run, 0.12) for label, run in runs.items()}
         assert to[EXACT] <= 13, f"{data}: {to}"
         assert to[EXACT] == min(to.values()), f"{data}: {to}"

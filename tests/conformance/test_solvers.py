@@ -18,13 +18,14 @@ GTOL = {  # of first-order methods: thousands of gradient steps down a valley fo
     "rosenbrock-callables": 0.1,
     "rosenbrock-differences": 0.1,
 }
+DESCENT = {"gns", "cubic-newton", "gradient", "target-surrogate", "levenberg-marquardt", "adaptive"}
+DESCENT |= {"heavy-ball", "nesterov", "triple-momentum", "robust-momentum", "spectral-momentum"}
+DESCENT |= {"consensus-hopping", "gradient-transport"}
 
 
 def promises_descent(solver, problem):
     """Acceptance by values descends; the super-universal test, by gradients alone, does for convex f only."""
-    return solver in {"gns", "cubic-newton", "gradient", "target-surrogate"} or (
-        solver == "super-newton" and problem.convex
-    )
+    return solver in DESCENT or (solver == "super-newton" and problem.convex)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -1,4 +1,4 @@
-"""What the figures of the families are made of: the network that a toml names, work to a residual, rows of the README."""
+"""What the figures of the families are made of: networks that a toml names, work to a residual, rows of the README."""
 
 import re
 from pathlib import Path

@@ -117,6 +117,14 @@ def test_coefficients_of_robust_momentum_as_printed():
     np.testing.assert_allclose(RobustMomentum(caution=s).coefficients(2.0, 2.0 / kappa, 3), expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_safe_heavy_ball_has_its_factor(seed):
+    problem, x0 = Bent(seed), np.random.default_rng(seed).standard_normal(4) * 3
+    gap, _, _ = gaps(HeavyBall(L, MU, metric=None, safe=True), problem, x0, 600)
+    factor = (1 - 0.5 * MU / L) ** np.arange(gap.size)
+    assert np.all(gap <= gap[0] * factor + 1e-12)
+
+
 def test_heavy_ball_on_a_quadratic_has_its_rate():
     problem = Quadratic(np.geomspace(MU, L, 8))
     gap, _, _ = gaps(HeavyBall(L, MU, metric=None), problem, np.full(8, 4.0), 120)
@@ -143,7 +151,13 @@ def test_heavy_ball_cycles_where_the_others_converge(start):
     assert result.status == Status.PRECISION_LIMIT or result.status == Status.MAXITER
     last = np.sort(np.array(result.trace.x)[-3:, 0])
     np.testing.assert_allclose(last, np.array([-2208, 792, 2592]) / 1225, atol=1e-8)
-    for other in (Nesterov(25.0, 1.0), TripleMomentum(25.0, 1.0), RobustMomentum(25.0, 1.0), HeavyBall()):
+    for other in (
+        Nesterov(25.0, 1.0),
+        TripleMomentum(25.0, 1.0),
+        RobustMomentum(25.0, 1.0),
+        HeavyBall(),
+        HeavyBall(25.0, 1.0, safe=True),
+    ):
         found = other.minimize(piecewise(), [start])
         assert found.success
         assert abs(found.x[0]) < 1e-8
@@ -176,6 +190,12 @@ def test_divergence_has_a_status():
 def test_constants_out_of_range_are_refused(smooth, convex):
     with pytest.raises(ValueError, match="L=.*mu=.*must satisfy"):
         Nesterov(smooth, convex)
+
+
+@pytest.mark.parametrize("method", [HeavyBall, TripleMomentum, RobustMomentum, SpectralMomentum])
+def test_only_nesterov_takes_a_function_that_is_not_strongly_convex(method):
+    with pytest.raises(ValueError, match="needs mu > 0; Nesterov does not"):
+        method(1.0, 0.0)
 
 
 def test_the_metric_is_a_change_of_variables():

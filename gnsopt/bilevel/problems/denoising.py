@@ -320,13 +320,8 @@ class FieldsOfExperts(Denoising):
         return np.concatenate([[by_weight.sum()], by_weight, by_width, by_filter.reshape(-1)])
 
     def filter_norms(self, theta: Array) -> Array:
-        """Return bounds of ``|C_k|``: the largest modulus of the filter's Fourier series times that of the padding.
-
-        Returns
-        -------
-        ndarray of shape (K,)
-            Bounds. On a grid of M points the modulus of a series of degree r is found up to ``1/cos(pi r/M)`` an axis.
-        """
+        """Return bounds of ``|C_k|``: the largest modulus of the filter's Fourier series times that of the padding."""
+        # on a grid of M points the modulus of a series of degree r is found up to 1/cos(pi r/M) for each axis
         r, M = self.size // 2, 16 * self.size
         c = self.filters(theta).T.reshape(self.K, self.size, self.size)
         peaks = np.abs(np.fft.rfft2(c, (M, M))).max(axis=(1, 2)) / np.cos(np.pi * r / M) ** 2
