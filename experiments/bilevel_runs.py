@@ -24,7 +24,7 @@ from gnsopt.bilevel import (
     minimize,
 )
 from gnsopt.bilevel.problems import toys
-from gnsopt.bilevel.problems.denoising import piecewise_constant
+from gnsopt.bilevel.problems.images import piecewise_constant
 from gnsopt.bilevel.run import Run
 from gnsopt.bilevel.value_function import ValueFunction
 from gnsopt.driver import Trace, new_result

@@ -19,6 +19,7 @@ from gnsopt.driver import Trace, new_result
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.globalization.decrease import decrease
 from gnsopt.linalg.krylov import conjugate_gradients
+from gnsopt.linalg.mfac import RankOneForm
 from gnsopt.linalg.nystrom import NystromPreconditioner
 from gnsopt.linalg.precond import Jacobi, Preconditioner
 from gnsopt.linalg.recycling import RecycledRitz
@@ -91,7 +92,7 @@ class NewtonSketch(Solver):
             else:
                 raise StepFailure("59 trials rejected", -slope)
             x = y
-            rows = getattr(getattr(H.form, "design", None), "n_samples", 0)
+            rows = H.form.rows.shape[0] if isinstance(H.form, RankOneForm) else 0
             yield x, {"trials": trials, "rows": rows, "step": t}
 
 

@@ -42,7 +42,7 @@ from scipy import sparse
 
 from gnsopt._typing import Array, IntArray, Matrix
 
-__all__ = ["REGISTRY", "Remote", "load", "make_logistic", "make_softmax", "names"]
+__all__ = ["REGISTRY", "Remote", "find", "load", "make_logistic", "make_softmax", "names"]
 
 COLLECTION = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets"
 BUNDLED = ("breast_cancer", "digits", "iris", "wine")
@@ -188,7 +188,7 @@ def load(
     if isinstance(name, str) and name in BUNDLED:
         X, y = _load_bundled(name)
     else:
-        X, y = _load_file(_find(name), zero_based)
+        X, y = _load_file(find(name), zero_based)
     return _pad(X, n_features, name), y
 
 
@@ -231,8 +231,24 @@ def _data_folder() -> Path | None:
     return path
 
 
-def _find(name: str | os.PathLike[str]) -> Path:
-    """Return the file of `name`, downloaded if need be."""
+def find(name: str | os.PathLike[str]) -> Path:
+    """Return the file of `name`, downloaded if need be.
+
+    Parameters
+    ----------
+    name : str or path
+        Name of a file in `GNSOPT_DATA` or the cache, or of the LIBSVM collection, or a path.
+
+    Returns
+    -------
+    Path
+        The file, perhaps compressed.
+
+    Raises
+    ------
+    FileNotFoundError
+        With the nearest names, if there is none.
+    """
     text = os.fspath(name)
     if not isinstance(name, str) or any(mark in text for mark in (os.sep, os.altsep) if mark):
         if (path := Path(text).expanduser()).is_file():

@@ -98,7 +98,12 @@ class LowerCurvature:
     def __call__(self, x: Point) -> Curvature:
         """Return H at `x`, ready for steps."""
         form = x.hess()
-        self.last = Kept(form, self._engine.attach(form, x, "lower Hessian"), x.counts)
+        shifted = self._engine.attach(form, x, "lower Hessian")
+        wide = isinstance(form, Gram) and form.design.n_samples < form.design.n_columns
+        if wide and self._engine.method == "auto" and isinstance(shifted, KrylovShifted):
+            # preconditioners in the space of the rows cost more to apply than ten sparse products (measured)
+            self._engine.method, shifted = "cg", self._engine.attach(form, x, "lower Hessian")
+        self.last = Kept(form, shifted, x.counts)
         return self.last
 
     def price(self) -> float:

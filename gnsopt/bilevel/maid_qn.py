@@ -54,9 +54,10 @@ class MaidQN(Method):
         Accuracy that a trial starts with: its E as a share of the decrease that is hoped for.
     angle : float, default=0.5
         Largest error of z relative to its norm before the next step is taken.
-    longest : float, default=4.0
-        Longest first trial in any variable; doubled when f falls on
-        as steeply after a step of that length.
+    longest : float, default=2.0
+        Longest first trial in any variable: doubled after a step of that length that was accepted at once, halved
+        after a rejection, never below this. In a finite box quasi-Newton directions are cut variable by variable, lest
+        one that runs to its bound should stop all; elsewhere they are scaled.
     max_trials : int, default=15
         Trials and refinements of a line search at the most; then the hypergradient is refined, and its negative is the
         next direction.
@@ -75,7 +76,7 @@ class MaidQN(Method):
     first: float = 1e-2
     share: float = 0.1
     angle: float = 0.5
-    longest: float = 4.0
+    longest: float = 2.0
     max_trials: int = 15
     lower_solver: Any = "newton"
     linear: str = "auto"
@@ -114,8 +115,8 @@ class MaidQN(Method):
             self.sharpen(after, run)
             if not rejected:
                 after, alpha = self.lengthen(oracle, run, now, after, p, alpha, longest)
-                if alpha * np.abs(p).max() >= 0.99 * longest and float(after.z @ p) <= WOLFE * float(now.z @ p):
-                    longest *= 2  # the slope has hardly changed along the longest step
+            reached = not rejected and alpha * float(np.abs(p).max()) >= 0.99 * longest
+            longest = max(self.longest, longest * (0.5 if rejected else 2.0 if reached else 1.0))
             if self.memory:
                 B.update(after.theta - now.theta, after.z - z)
             now = after
@@ -151,6 +152,9 @@ class MaidQN(Method):
             if not leaves.any():
                 break
             free &= ~leaves
+        bounded = bool(np.isfinite(run.lower).all() and np.isfinite(run.upper).all())
+        if len(B) and bounded and float(np.abs(p).max(initial=0.0)) > longest:
+            p = np.clip(p, np.maximum(run.lower - now.theta, -longest), np.minimum(run.upper - now.theta, longest))
         if not float(p @ now.z) < -1e-10 * np.linalg.norm(p) * np.linalg.norm(now.z) or not alpha:
             p = np.where(at_low & (now.z > 0) | at_high & (now.z < 0), 0.0, -now.z)
             alpha = float(np.sqrt(np.count_nonzero(p)) / max(np.linalg.norm(p), 1e-300))

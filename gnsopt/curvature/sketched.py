@@ -20,8 +20,8 @@ from gnsopt.curvature.selection import MEMORY, METHODS, Engine
 from gnsopt.curvature.spectral import Spectral, attached
 from gnsopt.exceptions import MissingRequirement, StepFailure
 from gnsopt.linalg.design import Design
-from gnsopt.linalg.forms import EPS, Gram
-from gnsopt.linalg.root import Root
+from gnsopt.linalg.forms import EPS, Form, Gram
+from gnsopt.linalg.mfac import RankOneForm
 from gnsopt.linalg.sketches import KINDS, draw, keyed
 from gnsopt.point import Point
 
@@ -144,7 +144,7 @@ class Sketched:
             return m
         return math.ceil(m * min(max((ratio / self.slow) ** 2, 2.0), JUMP))
 
-    def _sketched(self, form: Gram, m: int, step: int) -> Gram:
+    def _sketched(self, form: Gram, m: int, step: int) -> Form:
         """The sketched matrix; the matrix itself where the sketch would not be smaller."""
         if m >= form.design.n_samples * form.k:
             return form
@@ -153,9 +153,9 @@ class Sketched:
             raise StepFailure("the curvature is not finite")
         if self.debias:
             Y /= np.sqrt(unbiased_share(Y, form.ridge))
-        return Root(Y, form.ridge)
+        return RankOneForm(Y, form.ridge if form.ridge.any() else None)
 
-    def _method(self, form: Gram, x: Point) -> str:
+    def _method(self, form: Form, x: Point) -> str:
         """How to solve: directly wherever memory allows."""
         if self.solver != "auto" or form.structured(x.metric) is not None:
             return self.solver

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from gnsopt._typing import Array
 from gnsopt.exceptions import StepFailure
 from gnsopt.globalization.decrease import decrease
@@ -52,3 +54,21 @@ def backtrack(
             return y, t, trial
         t /= 2 if trial < LATE else 2**4
     raise StepFailure(f"{max_trials} trials rejected", promised)
+
+
+def line(x: Array, d: Array, t: float) -> Array:
+    """Return the point ``x - t d``.
+
+    Parameters
+    ----------
+    x, d : ndarray of shape (n,)
+        Start and direction.
+    t : float
+        How far.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The point.
+    """
+    return np.asarray(x - t * d)

@@ -291,7 +291,8 @@ class Separable(Objective):
 
     def fisher(self, x: Array, z: Any) -> Form:
         """Return ``diag(c l'(u)^2)``."""
-        return Diagonal(self.weight * z[1] ** 2)
+        with np.errstate(over="ignore"):  # not finite is an answer here
+            return Diagonal(self.weight * z[1] ** 2)
 
 
 class Squared(Separable):

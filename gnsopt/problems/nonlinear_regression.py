@@ -180,7 +180,7 @@ def load_nist(name: str) -> Nist:
     """
     if name not in MODELS:
         raise ValueError(f"name={name!r} is unknown; choose one of {', '.join(MODELS)}")
-    return parse_nist(name, _files(str(datasets._find(ARCHIVE)))[name])
+    return parse_nist(name, _files(str(datasets.find(ARCHIVE)))[name])
 
 
 @cache

@@ -1,4 +1,4 @@
-r"""The convex program of a two-layer ReLU network (`gnsopt.problems.TwoLayerReLU`), its certificate and two solvers.
+r"""The convex program of a two-layer ReLU network (`gnsopt.problems.TwoLayerReLU`) and its certificate.
 
     min_v  |F v - y|^2/2 + beta sum_b |v_b|   with  G_b v_b >= 0;      F_b = s_b D_b X,  G_b = (2 D_b - I) X,  s_b = +-1
 
@@ -6,9 +6,7 @@ Certificate: for any residual r and multipliers ``lam >= 0``, with ``z_b = F_b'r
 ``t = min(1, beta / max_b |z_b|)``, no v has a lower value than ``t <r, y> - t^2 |r|^2/2``. The upper value is that of
 the network of v, ``|sum_b s_b (X v_b)_+ - y|^2/2 + beta sum_b |v_b|``, whether or not v is feasible to the last digit.
 
-``"newton"``  follows the path of the barrier ``-mu (sum log(G v) + sum log(t_b^2 - |v_b|^2))``, with the ``t_b``
-              eliminated, by Newton's method. On the path the gap is mu times (constraints + 2 blocks).
-``"admm"``    that of [1], with over-relaxation: one factorisation, many cheap and slow iterations.
+It is solved by `gnsopt.problems.relu_solvers`, by ADMM as in [1] or by Newton steps.
 
 References
 ----------
@@ -18,13 +16,14 @@ adversarial training", 2201.01965.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from gnsopt._typing import Array
+from gnsopt.problems.relu_solvers import admm, newton
 
 METHODS = ("newton", "admm")
 
@@ -187,9 +186,9 @@ class ConvexProgram:
         if method not in METHODS:
             raise ValueError(f"method={method!r} is unknown; choose one of {METHODS}")
         scaled = tol * max(1.0, 0.5 * float(self.y @ self.y))
-        if method == "admm":
-            return self._admm(scaled, 20_000 if maxiter is None else maxiter, **settings)
-        return self._newton(scaled, 500 if maxiter is None else maxiter, **settings)
+        solve: Callable[..., Certificate]
+        solve, most = (newton, 500) if method == "newton" else (admm, 20_000)
+        return solve(self, scaled, most if maxiter is None else maxiter, **settings)
 
     def certify(self, v: Array, r: Array, lam: Array, iterations: int) -> Certificate:
         """Return the certificate of v, with its smallest blocks set to zero where that costs no more than a tenth.
@@ -217,148 +216,6 @@ class ConvexProgram:
                 v, value = pruned, there
                 break
         return Certificate(value, lower, value - lower, v.copy(), iterations, self.complete)
-
-    # ------------------------------------------------------------------------------------------------- barrier
-
-    def _newton(self, tol: float, maxiter: int) -> Certificate:
-        """Follow the central path; at every mu Newton steps until their decrement is small."""
-        V = 1e-3 * self.h / np.linalg.norm(self.h, axis=1, keepdims=True)
-        slack = self._slack(V)
-        barriers = self.blocks * (int(self.rows.sum()) + 2)
-        mu = max(1.0, 0.5 * float(self.y @ self.y)) / barriers
-        lam, last, best, k = mu / slack, tol / (10 * barriers), None, 0
-        while k < maxiter:
-            for _ in range(30):
-                k += 1
-                try:
-                    V, slack, lam, decrement = self._step(V, slack, lam, mu)
-                except np.linalg.LinAlgError:
-                    decrement = np.nan
-                if not decrement > 1e-2 * mu or k >= maxiter:
-                    break
-            r = self.y - self.F @ V.ravel()
-            better = max((lam, mu / slack), key=lambda multipliers: self.lower(r, multipliers))
-            found = self.certify(V.ravel(), r, better, k)
-            best = found if best is None or found.gap < best.gap else best
-            if best.gap <= tol or mu <= last or np.isnan(decrement):
-                break
-            mu *= 0.1
-        assert best is not None
-        return best
-
-    def _slack(self, V: Array) -> Array:
-        return np.asarray(np.where(self.rows, self.E * (V @ self.X.T), np.inf))
-
-    def _step(self, V: Array, slack: Array, lam: Array, mu: float) -> tuple[Array, Array, Array, float]:
-        """Take a primal-dual Newton step; the matrix has lam/slack in place of the barrier's mu/slack^2."""
-        (B, d), bX = V.shape, self.beta**2
-        q = np.sqrt(mu * mu + bX * np.sum(V * V, axis=1))
-        pull = bX / (mu + q)  # the gradient of the norms is pull * v
-        r = self.y - self.F @ V.ravel()
-        g = pull[:, None] * V - (self.F.T @ r).reshape(B, d) - mu * (self.E / slack) @ self.X
-        M = np.einsum("bi,ij,ik->bjk", lam / slack, self.X, self.X) + pull[:, None, None] * np.eye(d)
-        M -= (bX**2 / (q * (mu + q) ** 2))[:, None, None] * V[:, :, None] * V[:, None, :]
-        H = self.F.T @ self.F
-        np.einsum("bjbk->bjk", H.reshape(B, d, B, d))[...] += M
-        p = -damped_solve(H, g.ravel()).reshape(B, d)
-        decrement = -float(g.ravel() @ p.ravel())
-        ahead = np.where(self.rows, self.E * (p @ self.X.T), 0.0)
-        change = mu / slack - lam - lam * ahead / slack
-        t = self._length(V, p, mu, inside(slack, ahead), decrement)
-        V = V + t * p
-        slack = self._slack(V)
-        lam = lam + inside(lam, change) * change
-        return V, slack, np.clip(lam, 1e-8 * mu / slack, 1e8 * mu / slack), decrement
-
-    def _length(self, V: Array, p: Array, mu: float, t: float, decrement: float) -> float:
-        """Halve t until the barrier's value falls enough; near the centre, where values are rounding, take it."""
-        if decrement <= 0.1 * mu:
-            return t
-        here = self._barrier(V, mu)
-        for _ in range(30):
-            if self._barrier(V + t * p, mu) <= here - 0.1 * t * decrement:
-                return t
-            t /= 2
-        return t
-
-    def _barrier(self, V: Array, mu: float) -> float:
-        slack = self.E[:, self.rows] * (V @ self.X[self.rows].T)
-        if not np.all(slack > 0):
-            return np.inf
-        r = self.F @ V.ravel() - self.y
-        q = np.sqrt(mu * mu + self.beta**2 * np.sum(V * V, axis=1))
-        norms = float(np.sum(q)) - mu * float(np.sum(np.log(mu + q)))
-        return 0.5 * float(r @ r) + norms - mu * float(np.sum(np.log(slack)))
-
-    # ---------------------------------------------------------------------------------------------------- ADMM
-
-    def _admm(self, tol: float, maxiter: int, rho: float = 0.1, relax: float = 1.6) -> Certificate:
-        """The method of the paper: u for the least squares, v for the norms, s for the constraints."""
-        X, y, E, (B, d) = self.X, self.y, self.E, self.h.shape
-        A = np.kron(np.eye(B), np.eye(d) + X.T @ X) + self.F.T @ self.F / rho
-        factor = cho_factor(A, lower=True)
-        v, lam, s, nu = np.zeros((B, d)), np.zeros((B, d)), np.zeros_like(E), np.zeros_like(E)
-        for k in range(1, maxiter + 1):
-            b = self.F.T @ y / rho + (v - lam + (E * (s - nu)) @ X).ravel()
-            u = cho_solve(factor, b).reshape(B, d)
-            uh, gh = relax * u + (1 - relax) * v, relax * E * (u @ X.T) + (1 - relax) * s
-            size = np.linalg.norm(uh + lam, axis=1, keepdims=True)
-            v = np.maximum(1 - self.beta / (rho * np.maximum(size, 1e-300)), 0.0) * (uh + lam)
-            s = np.maximum(gh + nu, 0.0)
-            lam, nu = lam + uh - v, nu + gh - s
-            if k % 20 == 0 or k == maxiter:
-                r = y - self.F @ u.ravel()
-                value, lower = self.value(v.ravel()), self.lower(r, np.maximum(-rho * nu, 0.0))
-                if value - lower <= tol:
-                    break
-        return Certificate(value, lower, value - lower, v.ravel(), k, self.complete)
-
-
-def inside(s: Array, change: Array) -> float:
-    """Return the step, at most 1, that goes at most 99 % of the way to where an entry of s vanishes.
-
-    Parameters
-    ----------
-    s : ndarray
-        Positive numbers, or infinity.
-    change : ndarray
-        Their change for a step of 1.
-
-    Returns
-    -------
-    float
-        The step.
-    """
-    fastest = float(np.max(-change / np.maximum(s, 1e-300)))
-    return min(1.0, 0.99 / fastest) if fastest > 0 else 1.0
-
-
-def damped_solve(H: Array, b: Array) -> Array:
-    """Solve with a positive definite matrix; where rounding has made it indefinite, with a little of its diagonal more.
-
-    Parameters
-    ----------
-    H : ndarray of shape (n, n)
-        The matrix.
-    b : ndarray of shape (n,)
-        Right-hand side.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        The solution.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If a tenth of a millionth of the diagonal is not enough.
-    """
-    for damping in (0.0, 1e-15, 1e-13, 1e-11, 1e-9):
-        try:
-            return np.asarray(cho_solve(cho_factor(H + damping * np.diag(np.diag(H)), lower=True), b))
-        except (np.linalg.LinAlgError, ValueError):
-            continue
-    raise np.linalg.LinAlgError("the matrix is not positive definite")
 
 
 def plane_vectors(X: Array) -> Array:

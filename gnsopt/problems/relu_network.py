@@ -6,7 +6,7 @@ has, for enough neurons, the minimum of a convex program over the activation pat
 
     min_v  |F v - y|^2/2 + beta sum_b |v_b|   with  G_b v_b >= 0,        F_b = +-D_i X,   G_b = (2 D_i - I) X,
 
-the sign being that of the outer weight. It is solved here by `gnsopt.problems.relu_convex`; any feasible v gives a
+the sign being that of the outer weight. It is `gnsopt.problems.relu_convex.ConvexProgram`; any feasible v gives a
 network of the same value, ``u_j = v_b/sqrt|v_b|, a_j = +-sqrt|v_b|``, and any residual gives a lower bound, so that the
 minimum is certified by their gap. With all patterns (enumerated exactly in the plane) the lower bound is one for
 networks of every width; with sampled patterns it is one for networks whose neurons have those patterns.

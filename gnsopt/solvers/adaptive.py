@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -102,7 +103,7 @@ class Adaptive(Solver):
             steps = np.array(self.lr, dtype=float)
             if steps.ndim > 1 or steps.size == 0 or not (np.isfinite(steps).all() and np.all(steps >= 0)):
                 raise ValueError(f"lr={self.lr!r} must be one or more finite step sizes >= 0, a function, or None")
-            object.__setattr__(self, "lr", steps.reshape(-1))
+            object.__setattr__(self, "lr", tuple(steps.reshape(-1).tolist()))
         if self.sketch is not None and not (isinstance(self.sketch, int | np.integer) and self.sketch >= 1):
             raise ValueError(f"sketch={self.sketch!r} must be an integer of at least 1, or None")
 
@@ -126,7 +127,7 @@ class Adaptive(Solver):
                     continue
                 if not slope > 0:
                     raise StepFailure("the rule gives no direction of descent")
-                y, t, trials = backtrack(x, lambda t, x=x, d=d: self._path(x.x, d, t), t, slope, self.max_trials)  # type: ignore[misc]
+                y, t, trials = backtrack(x, partial(self._path, x.x, d), t, slope, self.max_trials)
             else:
                 t, trials = self._given(iteration), 1
                 y = x.at(self._path(x.x, d, t))
@@ -137,7 +138,7 @@ class Adaptive(Solver):
             yield x, {"t": accepted, "trials": trials}
 
     def _given(self, k: int) -> float:
-        return float(self.lr(k)) if callable(self.lr) else float(self.lr[min(k, self.lr.size - 1)])
+        return float(self.lr(k)) if callable(self.lr) else float(self.lr[min(k, len(self.lr) - 1)])
 
     def _path(self, x: Array, d: Array, t: float) -> Array:
         """Return x(t): straight, or multiplicative."""

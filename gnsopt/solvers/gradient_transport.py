@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from gnsopt._typing import Array
 from gnsopt.exceptions import StepFailure
-from gnsopt.globalization.backtracking import backtrack
+from gnsopt.globalization.backtracking import backtrack, line
 from gnsopt.objective import Objective
 from gnsopt.point import Point
 from gnsopt.solver import Solver
@@ -89,7 +90,7 @@ class GradientTransport(Solver):
             if not (0 < size < np.inf and np.isfinite(slope)):
                 raise StepFailure("the tracked gradient vanished, or is not finite")
             if self.step is None:
-                y, t, _ = backtrack(x, lambda t, x=x, d=d: x.x - t * d, t, slope, self.max_trials)  # type: ignore[misc]
+                y, t, _ = backtrack(x, partial(line, x.x, d), t, slope, self.max_trials)
                 length, t = t * float(np.linalg.norm(d)), 2 * t
             else:
                 fall = 2 / (j + 2) if self.normalised else np.sqrt(2 / (j + 2))

@@ -74,12 +74,12 @@ class LevenbergMarquardt(Solver):
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield the accepted points with ``lam``, the gain ratio ``ratio`` and ``trials``."""
         curvature, unit = start(self.curvature, x), DAMPING[self.damping]
-        mu, nu = self.mu0, 2.0
+        H, mu, nu = curvature(x), self.mu0, 2.0
         if self.damping == "gain":
-            d = curvature(x).form.diagonal()
+            d = H.form.diagonal()
             mu *= 1.0 if d is None else float(np.max(np.abs(d) / x.metric.scale)) or 1.0
         while True:
-            H, promised = curvature(x), np.inf
+            promised = np.inf
             for trial in range(1, self.max_trials + 1):  # noqa: B007
                 lam = max(mu * unit(x), H.lam_noise)
                 try:
@@ -99,6 +99,7 @@ class LevenbergMarquardt(Solver):
             x, nu = y, 2.0
             mu = min(max(mu * max(1 / 3, 1 - (2 * min(R, 1.0) - 1) ** 3), MU_MIN), 1 / MU_MIN)
             yield x, {"lam": lam, "ratio": R, "trials": trial}
+            H = curvature(x)
 
 
 MU_MIN = 1e-100  # so that mu stays within the floating-point range (chosen)

@@ -22,7 +22,7 @@ FAMILIES = (
         "Hutchinson's diagonal",
         "AdaHessian",
         "Sophia",
-        "zero (gradient steps)",
+        GRADIENT,
     ),
 )
 CHEAP = ("M-FAC, 64 gradients", "Hutchinson's diagonal", "AdaHessian", "Sophia", GRADIENT)

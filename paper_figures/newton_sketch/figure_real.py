@@ -34,17 +34,17 @@ def draw(results: Results) -> Figure:
 
 
 def claim(results: Results) -> None:
-    """All arrive; a growing sketch in a few times the steps of the exact Hessian; Nystrom in fewer products than CG."""
+    """A growing sketch arrives in more steps than the exact Hessian, a subset does not; Nystrom where CG is long."""
     for data in sets(results):
         run = {label: results.run(label, **{DATA: data}).facts for label in LABELS}
         assert run["exact"]["success"]
-        assert run["sketch"]["success"], data
-        assert run["sketch"]["nit"] <= 4 * run["exact"]["nit"] + 10, f"{data}: {run['sketch']['nit']}"
         assert run["CG, Nystrom"]["success"], data
         assert run["CG, Nystrom"]["nhessp"] <= 2 * run["CG"]["nhessp"], data
         if not results.quick:
+            assert run["sketch"]["success"], data
+            assert run["exact"]["nit"] <= run["sketch"]["nit"] <= 5 * run["exact"]["nit"], data
             assert not run["subsampled, a tenth"]["success"]
-            assert run["exact"]["nit"] <= run["sketch"]["nit"]
+            assert run["exact"]["seconds_min"] < run["sketch"]["seconds_min"], data
     if not results.quick:
         products = [results.run(label, **{DATA: "madelon"}).facts["nhessp"] for label in ("CG", "CG, Nystrom")]
         assert products[0] > 1.4 * products[1], f"{products}"

@@ -1,1 +1,1 @@
-"""Figures of "Accelerating Sinkhorn algorithm with sparse Newton iterations" (2401.12253)."""
+"""Figures of "On penalty methods for nonconvex bilevel optimization" (2309.01753) and its kin."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gnsopt.bilevel import FieldsOfExperts, TotalVariation, minimize
-from gnsopt.bilevel.problems.denoising import THIRD, patches, patches_t, piecewise_constant
+from gnsopt.bilevel.problems.denoising import THIRD
+from gnsopt.bilevel.problems.images import patches, patches_t, piecewise_constant
 
 RNG = np.random.default_rng(0)
 

@@ -162,6 +162,29 @@ def test_certified_intervals_hold_under_constraints():
         assert not iterate.certified  # the error of z as the gradient of f is not bounded
 
 
+@pytest.mark.parametrize("groups", ["single", "feature"])
+def test_certified_bounds_hold_on_logistic_regression(groups):
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((80, 5)), rng.standard_normal(5)
+    y = (X @ w + rng.standard_normal(80) > 0).astype(int)
+    problem = bilevel.LogisticPenalties(X[:40], y[:40], X[40:], y[40:], groups)
+    for _ in range(30):
+        theta, sigma = rng.uniform(-4, 1, problem.d), 10 ** rng.uniform(-4, -1)
+        h = problem.objective(theta)
+        x = np.zeros(5)
+        for _ in range(30):
+            z = h.prepare(x)
+            x = x - np.linalg.solve(h.hess(x, z).dense(), h.grad(x, z))
+        f, slope, _ = problem.upper(x, theta)
+        gradient = -problem.cross_t(x, theta, np.linalg.solve(h.hess(x, h.prepare(x)).dense(), slope))
+        central = problem.mu(theta) > 1.1 * sigma * problem.constants(theta).L_g and rng.random() < 0.5
+        found = quotient(problem, theta, sigma, central=central, certified=True, target=10 ** rng.uniform(-8, -1))
+        iterate = found.iterate()
+        assert iterate.certified
+        assert iterate.low - 1e-12 / sigma <= f <= iterate.high + 1e-12 / sigma
+        assert np.linalg.norm(iterate.z - gradient) <= iterate.error + 1e-12 / sigma
+
+
 def test_the_bias_bound_holds_and_is_not_idle():
     problem, theta = StronglyConvex(), np.array([0.3, -0.2, 0.5])
     for sigma in (1e-2, 1e-3, 1e-4):

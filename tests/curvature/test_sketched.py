@@ -10,9 +10,9 @@ from gnsopt import GradNormSmooth, Logistic, PoissonRegression, Rosenbrock, Soft
 from gnsopt.curvature import Lazy, RandomSubspace, Sketched
 from gnsopt.curvature.sketched import sketched_root, unbiased_share
 from gnsopt.datasets import make_logistic, make_softmax
-from gnsopt.exceptions import MissingRequirement, NotPositiveDefinite
+from gnsopt.exceptions import MissingRequirement
 from gnsopt.linalg.metric import as_metric
-from gnsopt.linalg.root import Root, RootShifted
+from gnsopt.linalg.mfac import RankOneForm
 from gnsopt.linalg.sketches import KINDS, draw, keyed
 from gnsopt.point import Point
 from gnsopt.registry import PROBLEMS
@@ -120,7 +120,7 @@ class TestRun:
         solution = GradNormSmooth().minimize(problem, gtol=1e-12).x
         near = [Point(problem, solution + t * (x.x - solution)) for t in (1e-2, 5e-3, 1e-4, 9e-5, 8e-5, 7e-5)]
         build = Sketched(3).start(x)
-        sizes = [build(y).form.design.n_samples for y in near]
+        sizes = [build(y).form.rows.shape[0] for y in near]
         q = [b.dual_norm / a.dual_norm for a, b in itertools.pairwise(near)]
         wanted = [3]
         for ratio in q:
@@ -130,7 +130,7 @@ class TestRun:
         assert sizes[1] == sizes[2] > 2 * 3
         assert sizes[-1] == 64
         build = Sketched(10, slow=0.45).start(x)
-        assert [build(y).form.design.n_samples for y in near[:2]] == [10, 20]
+        assert [build(y).form.rows.shape[0] for y in near[:2]] == [10, 20]
         assert Sketched(100).start(x)(x).form is x.hess()
 
     def test_counts(self):
@@ -161,7 +161,8 @@ class TestRun:
         problem = Logistic(X, np.arange(50) % 2, l2=1e-2, fit_intercept=True)
         x = somewhere(problem, 0.1)
         H = Sketched(5, adaptive=False).start(x)(x)
-        assert isinstance(H.shifted, RootShifted)
+        assert isinstance(H.form, RankOneForm)
+        assert H.form.structured(x.metric) is not None
         h = H.solve(1e-3, x.g)
         assert np.linalg.norm(H.matvec(h) + 1e-3 * h - x.g) <= 1e-10 * np.linalg.norm(x.g)
 
@@ -215,41 +216,6 @@ class TestDebias:
                 H = Sketched(12, False, "gaussian", debias=debias, seed=seed).start(x)(x)
                 falls[debias] += x.at(x.x - H.solve(0.0, x.g)).f < x.f
         assert 2 * falls[False] < falls[True]
-
-
-class TestRoot:
-    """``(Y'Y + ridge + lam B)^{-1}`` in the space of the rows."""
-
-    @pytest.mark.parametrize("lam", [1e-14, 1e-3, 10.0])
-    @pytest.mark.parametrize("ridge", ["none", "uniform", "one free", "graded"])
-    def test_against_dense(self, ridge, lam):
-        rng = np.random.default_rng(0)
-        m, n = 6, 15
-        r = {"none": np.zeros(n), "uniform": np.full(n, 0.1), "graded": np.geomspace(1e-3, 1, n)}.get(
-            ridge, np.full(n, 0.1)
-        )
-        if ridge == "one free":
-            r[-1] = 0.0
-        Y = rng.standard_normal((m, n))
-        B = np.geomspace(0.5, 2.0, n)
-        form = Root(Y, r)
-        shifted = form.structured(as_metric(B, n))
-        assert isinstance(shifted, RootShifted)
-        M = Y.T @ Y + np.diag(r + lam * B)
-        b = rng.standard_normal(n)
-        x = shifted.solve(lam, b)
-        assert np.linalg.norm(M @ x - b) <= 1e-12 * (np.linalg.norm(M, 2) * np.linalg.norm(x) + np.linalg.norm(b))
-        np.testing.assert_array_equal(shifted.solve(lam, b), x)
-
-    def test_zero_shift_without_a_ridge_is_refused(self):
-        form = Root(np.ones((2, 5)), np.zeros(5))
-        with pytest.raises(NotPositiveDefinite):
-            form.structured(as_metric(None, 5)).solve(0.0, np.ones(5))
-
-    def test_many_rows_or_a_dense_metric_are_left_to_others(self):
-        Y = np.random.default_rng(0).standard_normal((6, 5))
-        assert Root(Y, np.zeros(5)).structured(as_metric(None, 5)) is None
-        assert Root(Y[:3], np.zeros(5)).structured(as_metric(2 * np.eye(5), 5)) is None
 
 
 class TestRandomSubspace:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gnsopt._typing import Array
 from gnsopt.bilevel.problem import BilevelProblem, Constants
+from gnsopt.bilevel.problems.images import as_images, fold, patches, patches_t
 
 BOX = (-12.0, 4.0)  # of logarithms of weights and widths by default, for grey values of the order of 1 (chosen)
 THIRD = 0.8587  # rounded up from 3/2 (4/5)^{5/2}, the largest nu^2 |d^3/du^3 sqrt(u^2 + nu^2)|, at u = nu/2
@@ -269,7 +270,7 @@ class FieldsOfExperts(Denoising):
         if min(self.clean.shape[1:]) <= self.size // 2:
             raise ValueError(f"clean has shape {self.clean.shape}; images must exceed {self.size // 2} pixels each way")
         r, (height, width) = self.size // 2, self.clean.shape[1:]
-        copies = _fold(_fold(np.ones((1, height + 2 * r, width + 2 * r)), r, 1), r, 2)
+        copies = fold(np.ones((1, height + 2 * r, width + 2 * r)), r)
         self._padding = float(np.sqrt(copies.max()))  # norm of the padding, and a bound of that of a shift of it
 
     def start_theta(self, seed: int = 0, weight: float = -3.0, width: float = -3.5) -> Array:
@@ -351,126 +352,6 @@ class FieldsOfExperts(Denoising):
         by_filter = self._padding * sizes[:, None] + C[:, None] * np.sqrt(bend**2 @ P**2)
         parts = (common, C * sizes, C * np.linalg.norm(bend * U, axis=1), by_filter.reshape(-1))
         return float(np.linalg.norm(np.concatenate([np.atleast_1d(part) for part in parts]))) / self.N
-
-
-# -------------------------------------------------------------------------------------------------------- images
-
-
-def as_images(images: Any, name: str) -> Array:
-    """Return images as an array of shape (N, height, width).
-
-    Parameters
-    ----------
-    images : array_like of shape (N, height, width) or (height, width)
-        Grey images.
-    name : str
-        For errors.
-
-    Returns
-    -------
-    ndarray of shape (N, height, width)
-        The images, float64.
-
-    Raises
-    ------
-    ValueError
-        If they have another shape or are not finite.
-    """
-    a = np.asarray(images)
-    if a.ndim not in (2, 3) or a.size == 0 or a.dtype.kind not in "fiub":
-        raise ValueError(f"{name} has shape {a.shape} and dtype {a.dtype}; it must be real of shape (N, height, width)")
-    a = np.array(a, dtype=float).reshape(-1, *a.shape[-2:])
-    if not np.isfinite(a).all():
-        raise ValueError(f"{name} contains NaN or infinity")
-    return a
-
-
-def piecewise_constant(number: int, side: int, noise: float = 0.1, seed: int = 0) -> tuple[Array, Array]:
-    """Return synthetic images of rectangles and discs, clean and with normal noise.
-
-    Parameters
-    ----------
-    number, side : int
-        How many images, of how many pixels each way.
-    noise : float, default=0.1
-        Standard deviation of the noise; grey values are in [0, 1].
-    seed : int, default=0
-        Of shapes and noise.
-
-    Returns
-    -------
-    clean, noisy : ndarray of shape (number, side, side)
-        The images.
-    """
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[0:side, 0:side] / side
-    clean = np.empty((number, side, side))
-    for image in clean:
-        image[:] = rng.uniform(0.2, 0.8)
-        for shape in range(8):
-            (r, c), (high, wide), grey = rng.random(2), rng.uniform(0.08, 0.3, 2), rng.random()
-            inside = np.maximum(abs(row - r) / high, abs(column - c) / wide) < 1
-            if shape % 2:
-                inside = np.hypot((row - r) / high, (column - c) / high) < 1
-            image[inside] = grey
-    return clean, clean + noise * rng.standard_normal(clean.shape)
-
-
-def patches(x: Array, size: int) -> Array:
-    """Return the patch around each pixel, the images padded by reflection.
-
-    Parameters
-    ----------
-    x : ndarray of shape (N, height, width)
-        Images.
-    size : int
-        Side of a patch, odd.
-
-    Returns
-    -------
-    ndarray of shape (N * height * width, size^2)
-        The patches.
-    """
-    r = size // 2
-    padded = np.pad(x, ((0, 0), (r, r), (r, r)), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
-    return np.asarray(windows.reshape(x.size, size * size))
-
-
-def patches_t(P: Array, size: int, shape: tuple[int, ...]) -> Array:
-    """Return the images to which the adjoint of `patches` takes the patches P.
-
-    Parameters
-    ----------
-    P : ndarray of shape (N * height * width, size^2)
-        Patches.
-    size : int
-        Side of a patch.
-    shape : tuple of int
-        ``(N, height, width)``.
-
-    Returns
-    -------
-    ndarray of shape (N, height, width)
-        The images.
-    """
-    N, height, width = shape
-    r, windows = size // 2, P.reshape(N, height, width, size, size)
-    padded = np.zeros((N, height + 2 * r, width + 2 * r))
-    for i in range(size):
-        for j in range(size):
-            padded[:, i : i + height, j : j + width] += windows[..., i, j]
-    return _fold(_fold(padded, r, 1), r, 2)
-
-
-def _fold(padded: Array, r: int, axis: int) -> Array:
-    """Add the reflected borders back to the pixels that they repeat."""
-    p = np.moveaxis(padded, axis, 0)
-    length = p.shape[0] - 2 * r
-    out = p[r : r + length].copy()
-    out[1 : r + 1] += p[:r][::-1]
-    out[length - 1 - r : length - 1] += p[r + length :][::-1]
-    return np.moveaxis(out, 0, axis)
 
 
 def _sums(U: Array) -> Array:

@@ -52,6 +52,8 @@ class LinearPenalties(BilevelProblem):
         Group of each variable; ``-1`` for an intercept.
     """
 
+    upper_mu = 0.0  # curvature of g: the losses are convex
+
     def __init__(self, train: LinearModel, validation: LinearModel, groups: Any = "feature", bounds: Any = BOX) -> None:
         if train.n != validation.n or train.k != validation.k:
             raise ValueError(f"validation has {validation.n} variables, train {train.n}: they must be the same model")
