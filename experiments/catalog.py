@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments import bilevel_runs, certified, networks, sketching, transport
+from experiments.adasketch import runs as adasketch
 from experiments.instance import Instance
 from gnsopt import (
     ChebyshevChain,
@@ -205,7 +206,7 @@ def solver(settings: dict[str, Any], instance: Instance, seed: int) -> Solver:
     """Build the solver that a cell names, with the instance's matrix where it names a metric."""
     settings = dict(settings)
     method = settings.pop("method")
-    others = certified.METHODS | transport.METHODS | sketching.METHODS | bilevel_runs.METHODS
+    others = certified.METHODS | transport.METHODS | sketching.METHODS | bilevel_runs.METHODS | adasketch.METHODS
     if method in others:
         return others[method](**settings)
     if method not in SOLVERS:

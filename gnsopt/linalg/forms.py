@@ -133,6 +133,8 @@ class Operator(Form):
         The diagonal, for a Jacobi preconditioner.
     product_price : float, optional
         Counted work of one product.
+    matrix : sparse array of shape (n, n), optional
+        The matrix itself, for preconditioners that read its entries.
     """
 
     def __init__(
@@ -141,8 +143,9 @@ class Operator(Form):
         matvec: Callable[[Array], Array],
         diagonal: Array | None = None,
         product_price: float | None = None,
+        matrix: Any = None,
     ) -> None:
-        self.n, self._matvec, self._diagonal = n, matvec, diagonal
+        self.n, self._matvec, self._diagonal, self.matrix = n, matvec, diagonal, matrix
         self.product_price = SPARSE_PASS * n if product_price is None else product_price
         self.dense_price = n * self.product_price
 
@@ -325,7 +328,7 @@ def as_form(H: Any, n: int) -> Form:
     sparse = issparse(H)
     if sparse:
         S = H.tocsr()
-        return Operator(n, lambda v: S @ v, np.asarray(S.diagonal()), SPARSE_PASS * S.nnz)
+        return Operator(n, lambda v: S @ v, np.asarray(S.diagonal()), SPARSE_PASS * S.nnz, S)
     if hasattr(H, "matvec"):
         return Operator(n, H.matvec)
     return Dense(np.asarray(H, dtype=float).reshape(n, n))

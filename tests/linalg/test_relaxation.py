@@ -6,6 +6,7 @@ from scipy.sparse import csr_array, diags_array, eye_array, kron
 
 from gnsopt import GradNormSmooth
 from gnsopt.curvature import exact
+from gnsopt.linalg.forms import as_form
 from gnsopt.linalg.incomplete import IncompleteCholesky, incomplete_cholesky
 from gnsopt.linalg.krylov import conjugate_gradients
 from gnsopt.linalg.newton_schulz import InverseTracker
@@ -225,3 +226,10 @@ class TestInRuns:
         curvature = exact.using("cg", preconditioner=model)
         with pytest.raises(ValueError, match="metric: .* needs a diagonal metric"):
             GradNormSmooth(curvature=curvature, metric=2 * np.eye(problem.n)).minimize(problem)
+
+
+def test_a_users_sparse_hessian_keeps_its_entries():
+    A = csr_array(np.diag(np.arange(1.0, 5.0)) - 0.3 * np.eye(4, k=1) - 0.3 * np.eye(4, k=-1))
+    form = as_form(A, 4)
+    assert form.matrix.nnz == A.nnz
+    np.testing.assert_array_equal(form.matvec(np.ones(4)), A @ np.ones(4))

@@ -85,12 +85,21 @@ def test_the_recorder_keeps_the_best_at_each_limit(monkeypatch):
 
 def test_the_report_judges_what_it_shows():
     def cell(task, method, values):
-        return {"task": task, "method": method, "validation": values, "limits": [1, 2], "test": values, "work": 1.0,
-                "ended": 1.0}
+        return {
+            "task": task,
+            "method": method,
+            "validation": values,
+            "limits": [1, 2],
+            "test": values,
+            "work": 1.0,
+            "ended": 1.0,
+        }
 
-    table = {("bc-feature", "maid-qn"): cell("bc-feature", "maid-qn", [0.5, 0.5]),
-             ("bc-feature", "hoag"): cell("bc-feature", "hoag", [0.9, 0.4]),
-             ("bc-feature", "L-BFGS-B + implicit + Jacobi"): cell("bc-feature", "x", [0.5, 0.499])}
+    table = {
+        ("bc-feature", "maid-qn"): cell("bc-feature", "maid-qn", [0.5, 0.5]),
+        ("bc-feature", "hoag"): cell("bc-feature", "hoag", [0.9, 0.4]),
+        ("bc-feature", "L-BFGS-B + implicit + Jacobi"): cell("bc-feature", "x", [0.5, 0.499]),
+    }
     told = report._verdicts(table)
     assert "misses HOAG's" in told[0]
     assert "never loses" in told[1]
