@@ -16,12 +16,15 @@ from gnsopt import AdaSketchNewton, Objective, Status, datasets
 from gnsopt._typing import Array
 from gnsopt.constrained import ConstrainedProblem, KKTPoint, Primal, Work
 from gnsopt.constrained.run import drive
+from gnsopt.driver import Trace
 
 STATUSES = {9: Status.STEP_FAILURE, 10: Status.STEP_FAILURE, 11: Status.AT_INFINITY}
 
 
 class Constrained(Objective):
-    """A constrained problem in the place of an objective: a sweep knows these."""
+    """A constrained problem in the place of an objective, since a sweep knows these: its value is the KKT residual."""
+
+    f_star = 0.0
 
     def __init__(self, problem: ConstrainedProblem) -> None:
         self.problem, self.n = problem, problem.n
@@ -76,9 +79,19 @@ class Method:
             y = np.zeros(inner.m) if inner.y0 is None else inner.y0
             p = KKTPoint(Primal(inner, inner.x0 if x0 is None else x0, Work()), y)
             found = drive(BASELINES[self.name], p, gtol=gtol, norm="2", maxiter=maxiter)
+        found["value"], found["curvature"] = found.fun, ""
+        found.fun = found.kkt["2"]
         found.status = int(STATUSES.get(found.status, found.status))
-        found["curvature"] = ""
+        found.trace = renamed(found.trace)
         return found
+
+
+def renamed(trace: Trace) -> Trace:
+    """Return the trace with the KKT residual in the column ``fun`` and the objective in ``value``."""
+    new = Trace()
+    for row in trace:
+        new.append({**row, "fun": row["gnorm"], "value": row["fun"]}, np.zeros(0))
+    return new
 
 
 def adasketch(**options: Any) -> Method:

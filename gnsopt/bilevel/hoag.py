@@ -98,7 +98,7 @@ class Hoag(Method):
         now.solve(eps * scale, eps * self.upper_scale(now))
         size = float(np.linalg.norm(now.z))
         L = self.L0 or (size / np.sqrt(now.theta.size) if size > 1e-3 else 1.0)
-        yield now.iterate(L=L, accuracy=eps)
+        yield self.iterate(now, L=L, accuracy=eps)
         k = rejections = 0
         while True:
             z, size = now.z, float(np.linalg.norm(now.z))
@@ -116,7 +116,27 @@ class Hoag(Method):
                 L *= 0.95
             now, rejections, k = after, 0, k + 1
             before, eps = eps, min(self.accuracy(k), eps)
-            yield now.iterate(L=L, accuracy=before)
+            yield self.iterate(now, L=L, accuracy=before)
+
+    @classmethod
+    def iterate(cls, now: Any, **scalars: float) -> Iterate:
+        """Return the iterate with the value that the method knows: g at the lower iterate, not corrected.
+
+        Parameters
+        ----------
+        now : Evaluation
+            Where.
+        **scalars : float
+            Columns of the trace.
+
+        Returns
+        -------
+        Iterate
+            As the driver wants it; the interval is that of the corrected value.
+        """
+        made: Iterate = now.iterate(**scalars)
+        made.fun = cls.value(now)
+        return made
 
     @staticmethod
     def value(now: Any) -> float:

@@ -91,7 +91,7 @@ SETS = {
     "digits": (digits, (0.4, 0.4)),
     "text": (text, (1 / 3, 1 / 3)),
     "a9a": (lambda: libsvm("a9a", 9000), (1 / 3, 1 / 3)),
-    "news20": (lambda: libsvm("news20", 6000), (1 / 3, 1 / 3)),
+    "reuters": (lambda: libsvm("reuters-money-fx", 6000), (1 / 3, 1 / 3)),
 }
 
 TASKS = {  # name -> (set, groups)
@@ -103,7 +103,7 @@ TASKS = {  # name -> (set, groups)
     "digits-weight": ("digits", "weight"),
     "text-feature": ("text", "feature"),
     "a9a-feature": ("a9a", "feature"),
-    "news20-feature": ("news20", "feature"),
+    "reuters-feature": ("reuters", "feature"),
 }
 
 
