@@ -89,6 +89,28 @@ class Primal:
             return False
         return bool(np.isfinite(entries(self.G)).all())
 
+    @cached_property
+    def objective_hessian(self) -> Any:
+        """The matrix that the objective gives, sparse if it does; else its products, by differences if need be."""
+        objective, point = self.problem.objective, self.objective
+        n = self.problem.n
+        if objective.offers("hess"):
+            raw = objective.hess(self.x, point.z)
+            form = as_form(raw, n)  # checks the shape
+            if not isinstance(form, Operator) or issparse(raw):
+                self.work.objective.nhev += 1
+                return raw if issparse(raw) else form.dense()
+            return LinearOperator(
+                (n, n), matvec=lambda v: self._count(form.matvec(np.asarray(v).reshape(-1))), dtype=float
+            )
+        if not objective.offers("hessp"):
+            raise MissingRequirement(f"{type(objective).__name__} has no 'hess' or 'hessp': pass one of them")
+        return LinearOperator((n, n), matvec=lambda v: point.hessp(np.asarray(v).reshape(-1)), dtype=float)
+
+    def _count(self, Hv: Array) -> Array:
+        self.work.objective.nhessp += 1
+        return Hv
+
 
 class KKTPoint:
     """A point with multipliers.
@@ -168,7 +190,7 @@ class KKTPoint:
     def H(self) -> Any:
         """Hessian of the Lagrangian in x: an array, a sparse array or, where products are all there is, an operator."""
         try:
-            H = add(self._objective_hessian(), self._constraint_hessian())
+            H = add(self.primal.objective_hessian, self._constraint_hessian())
         except FAILED_EVALUATION as error:
             if not self.primal.trial:
                 raise
@@ -176,27 +198,6 @@ class KKTPoint:
         if not isinstance(H, LinearOperator) and not np.isfinite(entries(H)).all():
             raise StepFailure("the Hessian is not finite")
         return H
-
-    def _objective_hessian(self) -> Any:
-        """The matrix that the objective gives, sparse if it does; else its products, by differences if need be."""
-        objective, point = self.problem.objective, self.primal.objective
-        n = self.problem.n
-        if objective.offers("hess"):
-            raw = objective.hess(self.x, point.z)
-            form = as_form(raw, n)  # checks the shape
-            if not isinstance(form, Operator) or issparse(raw):
-                self.work.objective.nhev += 1
-                return raw if issparse(raw) else form.dense()
-            return LinearOperator(
-                (n, n), matvec=lambda v: self._count(form.matvec(np.asarray(v).reshape(-1))), dtype=float
-            )
-        if not objective.offers("hessp"):
-            raise MissingRequirement(f"{type(objective).__name__} has no 'hess' or 'hessp': pass one of them")
-        return LinearOperator((n, n), matvec=lambda v: point.hessp(np.asarray(v).reshape(-1)), dtype=float)
-
-    def _count(self, Hv: Array) -> Array:
-        self.work.objective.nhessp += 1
-        return Hv
 
     def _constraint_hessian(self) -> Any:
         H = self.problem.constraints.hess(self.x, self.y)

@@ -8,7 +8,7 @@ from scipy.linalg import lapack
 from gnsopt._typing import Array
 from gnsopt.linalg.design import Design
 
-CLEAR = 1e-10  # squared pivots below this, relative to the first, must be rounding: no basis otherwise (chosen)
+CLEAR = 1e-12  # squared pivots below this, relative to the first, must be rounding: no basis otherwise (chosen)
 
 
 class RowSpan:

@@ -27,6 +27,7 @@ from gnsopt.solver import Solver
 
 ARMIJO = 1e-4
 SHORTEST = 0.125  # below, the damping is raised and the step computed anew (chosen)
+BURST = 10  # Sinkhorn iterations where no damping gives a step (chosen)
 MAX_PRODUCTS = 2000
 
 
@@ -110,8 +111,10 @@ class Newton(Solver):
                 mu = 4 * mu if ratio < 0.25 else max(mu / 4, self.mu_min) if ratio > 0.75 else mu
                 if t > 0:
                     break
-            else:
-                raise StepFailure(f"{self.max_trials} dampings rejected", promised)
+            else:  # no quadratic model of columns whose mass is wrong by many powers of ten; Sinkhorn mends those
+                y, mu, t = x.objective.sinkhorn(x, BURST), self.mu0, 0.0  # type: ignore[attr-defined]
+                if not decrease(x, y) > 0:
+                    raise StepFailure(f"{self.max_trials} dampings rejected", promised)
             x = x.objective.sinkhorn(y, self.polish) if self.polish else y  # type: ignore[attr-defined]
             yield x, {"lam": lam, "t": t, "trials": trial}
 

@@ -208,6 +208,12 @@ def test_counts_are_of_the_callables(hs77_functions):
     assert calls["nhev"] <= result.nit + 1
 
 
+def test_an_objective_hessian_is_computed_once_at_an_x(hs77):
+    """Other multipliers at the same x, which the safeguard and Fletcher's penalty take, cost none."""
+    result = AdaSketchNewton(merit="fletcher").minimize(hs77)
+    assert result.nhev <= result.nit + 1
+
+
 # -------------------------------------------------------------------------------------------------- large, real
 
 

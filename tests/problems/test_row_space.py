@@ -30,7 +30,7 @@ def test_the_basis_is_orthonormal_and_carries_the_rows(centred):
 
 def test_a_rank_that_is_not_clear_gives_no_basis():
     X, _ = wide(1)
-    X[1] = X[0] + 1e-6 * np.random.default_rng(9).standard_normal(300)
+    X[1] = X[0] + 6e-7 * np.random.default_rng(9).standard_normal(300)
     with pytest.raises(ArithmeticError, match="rank"):
         RowSpan(Design(X))
 
@@ -102,3 +102,14 @@ def test_poisson_and_squares_take_the_same_way():
         reference = gnsopt.minimize(problem, options={"gtol": 1e-11, "curvature": exact.using("cholesky")})
         assert run.success
         np.testing.assert_allclose(run.x, reference.x, atol=1e-8)
+
+
+def test_nearly_dependent_rows_cost_no_digits():
+    X, y = wide(6)
+    X[1] = X[0] + 1e-4 * np.random.default_rng(9).standard_normal(300)
+    problem = gnsopt.Logistic(X, y, l2=1e-3)
+    run = gnsopt.minimize(problem, options={"maxiter": 3, "keep_x": True})
+    for x, f, gnorm in zip(run.trace.x, run.trace["fun"], run.trace["gnorm"], strict=True):
+        z = problem.prepare(x)
+        assert abs(problem.fun(x, z) - f) <= 1e-13
+        assert abs(np.abs(problem.grad(x, z)).max() - gnorm) <= 1e-12

@@ -59,6 +59,31 @@ def test_a_run_at_its_limit_of_iterations_is_the_last_one():
     assert not found["reached"]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_setting_up_takes_nothing_off_the_seconds_promised(first, monkeypatch):
+    """Setting up takes 0.9 s and an iteration 1 ms, so that the probe of 10 promises 66 iterations only."""
+    clock, caps = [0.0], []
+    monkeypatch.setattr(cell.time, "process_time", lambda: clock[0])
+
+    def solve(a, b, C, reg, threshold, max_iter):
+        caps.append(max_iter)
+        done = min(max_iter, 4000)
+        clock[0] += 0.9 + 1e-3 * done
+        return np.full((2, 2), 0.25 - (4000 - done) / 1e6), done - 1 + first  # POT counts from zero
+
+    data = (np.full(2, 0.5),) * 2 + (np.eye(2), 0.1)
+    found = cell.measure(data, method(solve, few=10), 1e-6, 6.0)
+    assert caps[2] == 65
+    assert found["reached"]
+    assert found["threshold"] == 1e-6, "a run that was cut off is no reason for a smaller threshold"
+    caps.clear()
+    found = cell.measure(data, method(solve, few=10), 1e-6, 3.0)
+    assert not found["reached"]
+    assert found["seconds"] >= 0.8 * 3.0
+    assert caps == sorted(caps)
+    assert caps[-1] <= 3000
+
+
 def test_errors_of_plans():
     a, b = np.array([0.4, 0.6]), np.array([0.3, 0.7])
     plan = np.outer(a, b)

@@ -4,7 +4,8 @@ The error is ``|P 1 - a|_1 + |P'1 - b|_1`` of the plan that is returned. A metho
 and is divided by `STEP` until the error is at most the target; only the run that does it is timed, and run again while
 that is quick. Seconds are CPU seconds from the arrays to the plan, the least of these runs: other processes only add
 to them. What one iteration takes is found first, with compilation and loading out of the way, and limits their number
-to about the seconds given.
+to about the seconds given. That first figure contains setting up, which a few iterations do not spread: a run that ends
+at its limit long before the seconds is repeated with a limit in proportion.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from experiments.storage import write_json
 
 STEP, TRIES = 4.0, 14  # 14 quarters: a threshold a hundred million times below the target
 REPEATS, ENOUGH = 9, 0.5  # timed runs at the most, and seconds of them that are enough (chosen)
+NEARLY = 0.8  # of the seconds: a run that has taken less at its limit of iterations gets more of them (chosen)
 MANY = 2_000_000  # iterations
 WARM = 1000  # iterations in which ours has compiled all that it needs
 
@@ -63,9 +65,14 @@ def measure(data: tuple[Any, ...], method: Method, target: float, seconds: float
             return {"reached": True, "seconds": min(runs), "iterations": iterations, "threshold": threshold, **found}
         if found["error"] < best["error"]:
             best |= {"seconds": taken, "iterations": iterations, "threshold": threshold, **found}
-        if iterations >= cap or taken > seconds:
+        if taken > seconds:
             break
-        threshold /= STEP
+        if iterations + 1 >= cap:  # some count from zero
+            if taken >= NEARLY * seconds or cap >= MANY:
+                break
+            cap = min(MANY, int(np.ceil(cap * seconds / max(taken, seconds / 100))))
+        else:
+            threshold /= STEP
     return best
 
 
