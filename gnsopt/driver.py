@@ -156,6 +156,7 @@ def drive(
     trace, clock, notify = Trace(keep_x), Clock(), _notifier(callback)
     nit, idle, first, best, previous, lowest, least = 0, 0, x, x, x, np.inf, np.inf
     scalars: dict[str, float] = {}
+    reason = ""
     clock.go()
     status = None if x.finite else Status.NOT_FINITE  # an interrupt here leaves: there is nothing to return yet
     try:
@@ -191,6 +192,7 @@ def drive(
     except StepFailure as failure:
         at_rounding = failure.promised <= ROUNDING * abs(best.f) or best.dual_norm <= STALLED * first.dual_norm
         status = Status.PRECISION_LIMIT if at_rounding else Status.STEP_FAILURE
+        reason = str(failure)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     clock.pause()
@@ -198,7 +200,7 @@ def drive(
         best = x
     if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
         status = Status.AT_INFINITY
-    return _result(best, nit, status, trace)
+    return _result(best, nit, status, trace, reason)
 
 
 def _counts(x: Point) -> dict[str, int]:
@@ -221,8 +223,9 @@ def _better(x: Point, best: Point, lowest: float, norm: Any) -> bool:
     return gradient_norm(x, norm) <= gradient_norm(best, norm)
 
 
-def _result(x: Point, nit: int, status: Status, trace: Trace) -> OptimizeResult:
+def _result(x: Point, nit: int, status: Status, trace: Trace, reason: str) -> OptimizeResult:
     counts = _counts(x)
+    told = reason if status is Status.STEP_FAILURE else ""
     return new_result(
         x=x.x.copy(),
         fun=x.f,
@@ -230,7 +233,7 @@ def _result(x: Point, nit: int, status: Status, trace: Trace) -> OptimizeResult:
         nit=nit,
         success=status.success,
         status=int(status),
-        message=status.message,
+        message=f"{status.message} ({told})" if told else status.message,
         trace=trace,
         curvature=x.counts.choices.get("curvature", ""),
         **counts,

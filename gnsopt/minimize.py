@@ -1,4 +1,4 @@
-"""The functional door: ``gnsopt.minimize(problem_or_fun, x0, method="gns", ...)``."""
+"""The functional door: ``gnsopt.minimize(problem_or_fun, x0, method="auto", ...)``."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def minimize(
         Extra arguments of the callables.
     method : str or Solver, default="auto"
         ``"gns"``, ``"super-newton"``, ``"cubic-newton"``, ``"gradient"``, ``"fast-gradient"``, ... without constraints,
-        ``"adasketch-newton"`` with them, or an instance. ``"auto"`` is the first of those or, with constraints or
-        bounds, the latter.
+        ``"adasketch-newton"`` with them, or an instance. ``"auto"`` is ``"cubic-newton"`` for a callable with `hess`
+        (fewer Hessians on general, indefinite problems; measured on CUTEst), ``"adasketch-newton"`` with constraints or
+        bounds, and else ``"gns"``, whose systems one factorisation or a few products solve; also where `options` has
+        fields of it.
     jac : callable, bool or str, optional
         Gradient of a callable; True if `fun` returns both. None means central differences of `fun`.
     hess, hessp : callable, optional
@@ -70,8 +72,7 @@ def minimize(
     """
     options = dict(options or {})
     if isinstance(method, str) and method == "auto":
-        constrained = isinstance(problem_or_fun, ConstrainedProblem) or bounds is not None or _given(constraints)
-        method = "adasketch-newton" if constrained else "gns"
+        method = _automatic(problem_or_fun, bounds, constraints, hess, options)
     solver = _solver(method)
     if isinstance(solver, AdaSketchNewton):
         given = {"args": args or None, "jac": jac, "hess": hess, "hessp": hessp}
@@ -86,6 +87,13 @@ def minimize(
     solver.refuse_constraints(bounds, constraints)
     problem, x = _objective(problem_or_fun, x0, {"args": args or None, "jac": jac, "hess": hess, "hessp": hessp})
     return solver.run(problem, x, callback, tol, options)
+
+
+def _automatic(problem_or_fun: Any, bounds: Any, constraints: Any, hess: Any, options: dict[str, Any]) -> str:
+    if isinstance(problem_or_fun, ConstrainedProblem) or bounds is not None or _given(constraints):
+        return "adasketch-newton"
+    cubic = not isinstance(problem_or_fun, Objective) and callable(hess)
+    return "cubic-newton" if cubic and {*options} <= {*RUN_OPTIONS, *SOLVERS["cubic-newton"].settings()} else "gns"
 
 
 def _given(constraints: Any) -> bool:

@@ -20,6 +20,8 @@ from gnsopt.problems import (
     Composite,
     Logistic,
     LogSumExp,
+    MatrixFactorization,
+    ModularAddition,
     PoissonRegression,
     PolytopeFeasibility,
     PseudoHuber,
@@ -29,6 +31,7 @@ from gnsopt.problems import (
     SmoothMax,
     Softmax,
     SquaredLoss,
+    TabularMDP,
     WorstCaseChain,
 )
 from gnsopt.solver import Solver
@@ -180,6 +183,12 @@ def _mlp() -> Objective:
     return MLP(rng.standard_normal((20, 3)), np.arange(20) % 3, hidden=(4,), l2=5e-2)
 
 
+def _matrix_factorization() -> Objective:
+    """Of more outputs than the rank: the residual does not vanish."""
+    rng = np.random.default_rng(16)
+    return MatrixFactorization(rng.standard_normal((12, 3)), rng.standard_normal((12, 4)), rank=2)
+
+
 def _squared() -> Objective:
     rng = np.random.default_rng(11)
     return SquaredLoss(rng.standard_normal((40, 7)), rng.standard_normal(40), l2=1e-2, fit_intercept=True)
@@ -222,6 +231,9 @@ PROBLEMS: dict[str, Callable[[], Objective]] = {
     "residual-power": _residual_power,
     "squared": _squared,
     "mlp": _mlp,
+    "mdp": lambda: TabularMDP.random(4, 3, seed=14),
+    "matrix-factorization": _matrix_factorization,
+    "modular-addition": lambda: ModularAddition(3, 2, l2=1e-2),
     "composite": _composite,
     "composite-banded": _composite_banded,
     "chebyshev": lambda: ChebyshevChain(4, p=2.0),

@@ -3,6 +3,7 @@
 import csv
 import re
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +110,29 @@ def test_headings_masses_and_separators(gns, folder):
     assert float(facts(out)["cost"]) == pytest.approx(0.25, abs=1e-6)  # a quarter moves by one
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+def test_a_heading_of_savetxt_is_one(folder, delimiter):
+    """It is a comment; without its names the masses would silently be one more coordinate."""
+    table = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 3.0]])
+    np.savetxt("a.csv", table, delimiter=delimiter, header=f"made up\n{delimiter.join(['x', 'y', 'Mass'])}")
+    places = read_places(folder / "a.csv", False)
+    assert_allclose(places.X, table[:, :2])
+    assert_allclose(places.mass, [1, 3])
+
+
+@pytest.mark.parametrize("comment", ["weights of last year", "x,y,z", "x,mass", "mass,x,y,z"])
+def test_other_comments_are_none(folder, comment):
+    folder.joinpath("a.csv").write_text(f"# {comment}\n0,1,2\n# x,y,mass\n0,1,3\n")
+    places = read_places(folder / "a.csv", False)
+    assert_allclose(places.X, [[0, 1, 2], [0, 1, 3]])
+    assert_allclose(places.mass, 1)
+
+
+def test_a_comma_within_a_cell_between_semicolons(folder):
+    folder.joinpath("a.csv").write_text("x, in m;y, in m\n0;1\n2;3\n")
+    assert_allclose(read_places(folder / "a.csv", False).X, [[0, 1], [2, 3]])
+
+
 def test_images_are_masses_on_a_grid(gns, folder):
     imsave = pytest.importorskip("matplotlib.image").imsave
     grey = np.zeros((6, 9))
@@ -136,6 +160,23 @@ def test_colours_are_turned_to_grey(folder):
     imsave("c.png", pixels)
     mass = read_places(folder / "c.png", False).mass
     assert_allclose(mass, np.array([0.299, 0.587, 0.114, 0.0]) / 0.587, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["c.png", "c.tif"])
+def test_what_is_transparent_has_no_mass(folder, name):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.zeros((2, 3, 4), dtype=np.uint8)
+    pixels[..., 3] = [[255, 51, 0], [0, 0, 0]]
+    image.fromarray(pixels).save(name)
+    assert_allclose(read_places(folder / name, True).mass, [1, 0.2, 0, 0, 0, 0], atol=1e-6)
+    with pytest.raises(Misuse, match="--dark"):
+        read_places(folder / name, False)
+    pixels[..., :3] = 255
+    pixels[1, 0, 3] = 255
+    image.fromarray(pixels).save(name)
+    assert_allclose(read_places(folder / name, False).mass, [1, 0.2, 0, 1, 0, 0], atol=1e-6)
+    with pytest.raises(Misuse, match="all pixels are alike"):
+        read_places(folder / name, True)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
@@ -197,6 +238,9 @@ def test_lines_fit_into_80_columns(gns, clouds, monkeypatch):
         ("ot a.csv nan.csv", "nan.csv, line 1: 'nan' is no finite number"),
         ("ot a.csv ragged.csv", "ragged.csv, line 2 has 3 columns, the first line 2"),
         ("ot a.csv empty.csv", "empty.csv holds no points"),
+        ("ot a.csv commas.csv", "commas.csv, line 2: '1,5;2' has decimal commas: write points"),
+        ("ot a.csv tabs.csv", "tabs.csv, line 1: '-1,5e3\\t2,5' has decimal commas: write points"),
+        ("ot a.csv blanks.csv", "blanks.csv, line 1: '1 2,5' has decimal commas: write points"),
         ("ot a.csv heading.csv", "heading.csv holds a heading but no points"),
         ("ot a.csv masses.csv", "masses.csv has the columns mass, weight: one may hold masses"),
         ("ot a.csv negative.csv", "is negative"),
@@ -220,6 +264,9 @@ def test_misuse_is_one_line_that_names_the_cure(gns, clouds, folder, command, me
     folder.joinpath("nan.csv").write_text("1,nan\n")
     folder.joinpath("ragged.csv").write_text("1,2\n1,2,3\n")
     folder.joinpath("empty.csv").write_text("\n# nothing\n")
+    folder.joinpath("commas.csv").write_text("x;y\n1,5;2\n")
+    folder.joinpath("tabs.csv").write_text("-1,5e3\t2,5\n")
+    folder.joinpath("blanks.csv").write_text("1 2,5\n")
     folder.joinpath("heading.csv").write_text("x,y\n")
     folder.joinpath("masses.csv").write_text("mass,weight\n1,2\n")
     folder.joinpath("negative.csv").write_text("x,y,mass\n1,2,-1\n1,2,2\n")
@@ -232,6 +279,19 @@ def test_misuse_is_one_line_that_names_the_cure(gns, clouds, folder, command, me
     assert out == ""
     assert len(err.strip().splitlines()) == 1
     assert message in err
+
+
+def test_out_of_memory_is_one_line_with_a_cure_for_transport(gns, clouds, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError("plan")
+
+    for name in ("solve", "facts_of_result"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["gnsopt.cli.ot"], name, full)
+            code, _, err = gns("ot a.csv b.csv")
+        assert code == 2
+        assert "out of memory (plan): thin out the points or shrink the images" in err
+        assert "curvature" not in err
 
 
 def test_an_image_without_contrast_has_no_dark_pixels(folder):

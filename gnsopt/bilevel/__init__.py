@@ -6,6 +6,7 @@ from gnsopt.bilevel.constrained import ConstrainedProblem
 from gnsopt.bilevel.minimize import METHODS, minimize
 from gnsopt.bilevel.problem import BilevelProblem, Constants
 from gnsopt.bilevel.problems import (
+    CrossValidation,
     ElasticNet,
     FieldsOfExperts,
     LinearPenalties,
@@ -25,6 +26,7 @@ __all__ = [
     "BilevelProblem",
     "BilevelResult",
     "Constants",
+    "CrossValidation",
     "ConstrainedProblem",
     "ElasticNet",
     "FieldsOfExperts",

@@ -54,7 +54,7 @@ class MaidQN(Method):
         Accuracy that a trial starts with: its E as a share of the decrease that is hoped for.
     angle : float, default=0.5
         Largest error of z relative to its norm before the next step is taken.
-    longest : float, default=2.0
+    longest : float, default=3.0
         Longest first trial in any variable: doubled after a step of that length that was accepted at once, halved
         after a rejection, never below this. In a finite box quasi-Newton directions are cut variable by variable, lest
         one that runs to its bound should stop all; elsewhere they are scaled.
@@ -76,7 +76,7 @@ class MaidQN(Method):
     first: float = 1e-2
     share: float = 0.1
     angle: float = 0.5
-    longest: float = 2.0
+    longest: float = 3.0
     max_trials: int = 15
     lower_solver: Any = "newton"
     linear: str = "auto"

@@ -11,11 +11,17 @@ class Misuse(Exception):
 
 
 @contextmanager
-def said_in_one_line() -> Iterator[None]:
-    """Turn the library's errors of misuse into `Misuse`: inside are only calls with what the user gave."""
+def said_in_one_line(smaller: str = "solve by products, with the curvature 'exact:cg'") -> Iterator[None]:
+    """Turn the library's errors of misuse into `Misuse`: inside are only calls with what the user gave.
+
+    Parameters
+    ----------
+    smaller : str
+        The cure where memory runs out.
+    """
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
         raise Misuse(str(error)) from error
     except MemoryError as error:
-        raise Misuse(f"out of memory ({error}): solve by products, with the curvature 'exact:cg'") from error
+        raise Misuse(f"out of memory ({error}): {smaller}") from error

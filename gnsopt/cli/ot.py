@@ -25,6 +25,7 @@ from gnsopt.cli.screen import Meter, describe, notices, output
 from gnsopt.ot import METHODS, Geometry, Grid, NotConverged, OTResult, PointCloud, Problem, solve
 from gnsopt.solver import suggest
 
+SMALLER = "thin out the points or shrink the images"  # the cure where memory runs out
 REG_REL = 0.01  # of the largest cost, where the user gives none (chosen: fast, and visibly smooth)
 
 
@@ -93,13 +94,13 @@ def ot(
     try:
         with interruptible():
             one, other = read_places(source, dark), read_places(target, dark)
-            with said_in_one_line():
+            with said_in_one_line(SMALLER):
                 relative = REG_REL if reg is None and reg_rel is None else reg_rel
                 problem = Problem(
                     one.mass, other.mass, geometry(one, other, cost), reg, reg_rel=relative, normalize=True
                 )
             describe(screen, facts_of(one, other, problem, cost, relative))
-            with Meter(tol, quiet) as meter, said_in_one_line(), warnings.catch_warnings():
+            with Meter(tol, quiet) as meter, said_in_one_line(SMALLER), warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotConverged)  # the status says it
                 found = solve(
                     problem,
@@ -109,9 +110,10 @@ def ot(
                     max_time=maxtime,
                     callback=meter.follow(method),
                 )
-            describe(screen, facts_of_result(found))
-            if plan_to or figure:
-                plan = found.sparse_plan(drop)
+            with said_in_one_line(SMALLER):
+                describe(screen, facts_of_result(found))
+                plan = found.sparse_plan(drop) if plan_to or figure else None
+            if plan is not None:
                 write(screen, one, other, plan, found, plan_to, figure)
             return INTERRUPTED if found.status == "interrupted" else 0 if found.converged else 1
     except KeyboardInterrupt:

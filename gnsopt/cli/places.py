@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from gnsopt.cli.misuse import Misuse
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
 MASSES = ("mass", "masses", "weight", "weights")
+NUMBER = r"[-+]?\d+(?:,\d+)?(?:[eE][-+]?\d+)?"
+DECIMAL_COMMAS = re.compile(rf"(?=.*,){NUMBER}(?:\s*[;\s]\s*{NUMBER})+")  # a line of more than one number
 GREY = np.array([0.299, 0.587, 0.114])  # of red, green and blue [ITU-R BT.601]
 
 
@@ -58,21 +61,30 @@ def read_places(path: Path, dark: bool) -> Places:
 def read_points(path: Path) -> Places:
     """Read a point from each line: coordinates between commas, semicolons, tabs or blanks.
 
-    A first line that holds names is a heading; a column called mass or weight holds the masses.
+    A first line that holds names is a heading; a column called mass or weight holds the masses. So is a comment just
+    above the numbers that names such a column, as NumPy's ``savetxt`` writes it.
     """
     try:
         lines = path.read_text().splitlines()
     except UnicodeDecodeError:
         raise Misuse(f"{path} is no text: points come in a CSV file, images end in {', '.join(IMAGES)}") from None
-    rows = [(number, line.strip()) for number, line in enumerate(lines, start=1)]
-    rows = [(number, line) for number, line in rows if line and not line.startswith("#")]
+    written = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    rows = [(number, line) for number, line in written if not line.startswith("#")]
     if not rows:
         raise Misuse(f"{path} holds no points: write the coordinates of one in each line")
-    separator = next((mark for mark in (",", ";", "\t") if mark in rows[0][1]), None)
+    for number, line in rows:
+        if DECIMAL_COMMAS.fullmatch(line):
+            raise Misuse(f"{path}, line {number}: {line!r} has decimal commas: write points")
+    separator = next((mark for mark in (";", ",", "\t") if mark in rows[0][1]), None)
     cells = [(number, _split(line, separator)) for number, line in rows]
     names = [cell.lower() for cell in cells[0][1]]
     heading = not all(_is_number(cell) for cell in cells[0][1])
     cells = cells[1:] if heading else cells
+    above = [line for number, line in written if number < rows[0][0]]
+    if above and not heading:
+        said = [cell.lower() for cell in _split(above[-1].lstrip("# \t"), separator)]
+        heading = len(said) == len(names) and any(name in MASSES for name in said)
+        names = said if heading else names
     if not cells:
         raise Misuse(f"{path} holds a heading but no points: write the coordinates of one in each line")
     table = np.array([_numbers(row, len(names), f"{path}, line {number}") for number, row in cells])
@@ -108,19 +120,26 @@ def _numbers(row: list[str], width: int, where: str) -> list[float]:
 
 
 def read_image(path: Path, dark: bool) -> Places:
-    """Read a grey image (colours are turned to grey): light pixels carry the mass, or dark ones."""
+    """Read a grey image (colours are turned to grey): light pixels carry the mass, or dark ones.
+
+    What is transparent has none: it is seen before a black ground, or before a white one where dark pixels count.
+    """
     try:
         from matplotlib.image import imread
 
-        pixels = np.asarray(imread(path), dtype=float)
+        levels = np.asarray(imread(path))
     except ImportError as error:
         raise Misuse("images need Matplotlib: pip install 'gnsopt[plot]'") from error
     except (OSError, ValueError, SyntaxError) as error:  # the last is Pillow's, of a broken PNG
         raise Misuse(f"{path} cannot be read as an image: {error}") from error
+    white = float(np.iinfo(levels.dtype).max) if np.issubdtype(levels.dtype, np.integer) else 1.0
+    pixels = levels.astype(float)
     if pixels.ndim == 3:
+        opaque = pixels[..., -1] / white if pixels.shape[2] in (2, 4) else 1.0
         pixels = pixels[..., :3] @ GREY if pixels.shape[2] >= 3 else pixels[..., 0]
+        pixels = pixels * opaque + (white * (1.0 - opaque) if dark else 0.0)
     mass = (pixels.max() - pixels if dark else pixels).ravel()
-    if not mass.max() > 0:
+    if not mass.max() > 1e-9 * white:  # less is rounding: levels are at least white / 65535 apart
         cure = "all pixels are alike" if dark else "all pixels are black; --dark takes dark ones for mass"
         raise Misuse(f"{path} has no mass: {cure}")
     height, width = pixels.shape

@@ -18,6 +18,7 @@ from gnsopt.linalg.forms import Operator, as_form
 from gnsopt.point import FAILED_EVALUATION, Counts, Point
 
 NAMES = ("ncev", "ncjev", "nchev", "nmatvec")
+ASSEMBLED = 3000  # variables up to which a structured Hessian is assembled, beyond which its products are used (chosen)
 
 
 class Work:
@@ -97,7 +98,7 @@ class Primal:
         if objective.offers("hess"):
             raw = objective.hess(self.x, point.z)
             form = as_form(raw, n)  # checks the shape
-            if not isinstance(form, Operator) or issparse(raw):
+            if issparse(raw) or (not isinstance(form, Operator) and n <= ASSEMBLED):
                 self.work.objective.nhev += 1
                 return raw if issparse(raw) else form.dense()
             return LinearOperator(

@@ -2,7 +2,8 @@ r"""Averaging of models by their curvatures: the minimiser of the sum of their q
 
     theta* = argmin sum_i lam_i |theta - theta_i|^2_{F_i} = (sum_i lam_i F_i)^{-1} sum_i lam_i F_i theta_i.
 
-With the Hessians of least-squares problems it is the solution of the pooled problem; with identities the weighted mean.
+With the Hessians of least-squares problems it is the solution of the pooled problem; with identities the weighted mean,
+with diagonals the weighted mean of each entry by itself, whatever the size of the others.
 
 References
 ----------
@@ -51,7 +52,7 @@ def merge(
     Raises
     ------
     ValueError
-        If the shapes do not fit, a number is not finite, or a weight or the shift is negative.
+        If the shapes do not fit, a number is not finite, or a weight, the shift or an entry of a diagonal is negative.
 
     Notes
     -----
@@ -74,6 +75,9 @@ def merge(
     forms = [_as_form(F, n, f"curvatures[{i}]") for i, F in enumerate(curvatures)]
     center = lam @ theta
     known = [(w, F, t) for w, F, t in zip(lam, forms, theta, strict=True) if w > 0]
+    if all(isinstance(F, Diagonal) for _, F, _ in known):
+        each = np.array([w * np.asarray(F.diagonal()) for w, F, _ in known])
+        return _entrywise(center, np.array([t for _, _, t in known]), each, shift)
     b = np.sum([w * F.matvec(t - center) for w, F, t in known], axis=0)
     x = Point(_Models(n), center, metric=DiagonalMetric())
     total = _sum([(w, F) for w, F, _ in known], n)
@@ -84,9 +88,15 @@ def merge(
     return center if not b.any() else np.asarray(center + shifted.solve(least, b))
 
 
+def _entrywise(center: Array, theta: Array, d: Array, shift: float) -> Array:
+    """Return the average by diagonals, shape (m, n); the mean where they are all zero."""
+    total = d.sum(axis=0)
+    total = total + shift * float(np.mean(total))
+    share = np.divide(d, total, out=np.zeros_like(d), where=total > 0)
+    return np.asarray(center + np.sum(share * (theta - center), axis=0))
+
+
 def _sum(terms: list[tuple[float, Form]], n: int) -> Form:
-    if all(isinstance(F, Diagonal) for _, F in terms):
-        return Diagonal(np.sum([w * np.asarray(F.diagonal()) for w, F in terms], axis=0))
     start: Form = Zero(n)
     return reduce(lambda H, term: Sum(H, term[0], term[1]), terms, start)
 
@@ -100,6 +110,8 @@ def _as_form(F: Any, n: int, name: str) -> Form:
         form = Diagonal(array) if array.ndim == 1 else as_form(array, n)
     if form.n != n:
         raise ValueError(f"{name} is of order {form.n}; the models have {n} variables")
+    if isinstance(form, Diagonal) and np.any(form.d < 0):
+        raise ValueError(f"{name} has the entry {np.min(form.d)}; it must not be negative: clip it at zero")
     return form
 
 

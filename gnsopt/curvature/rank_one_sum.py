@@ -115,12 +115,16 @@ class RankOneSum:
 
         Raises
         ------
+        ValueError
+            If `b` has another shape or `lam` is not finite.
         NotPositiveDefinite
             Where the matrix is not.
         """
         b = np.asarray(b, dtype=float)
         if b.shape != (self.form.n,):
             raise ValueError(f"b has shape {b.shape}; the rows have {self.form.n} entries")
+        if not np.isfinite(lam):
+            raise ValueError(f"lam={lam} must be finite")
         return self._shifted.solve(float(lam), b)
 
     @cached_property

@@ -167,7 +167,7 @@ def spectrum(
     dense : int, default=500
         Order up to which all eigenvalues are computed.
     seed : int, optional
-        Seed of random signs; by default the probes are columns of a Hadamard matrix, the same every time.
+        Seed of the random signs; 0 by default, the same probes every time.
 
     Returns
     -------
@@ -241,21 +241,15 @@ def signs(n: int, probes: int, seed: int | None = None) -> Array:
     probes : int
         How many.
     seed : int, optional
-        Seed; by default columns of a Hadamard matrix cut to length n, ``(-1)^{popcount(i and j)}``.
+        Seed; 0 by default. (Random, not the first columns of a Hadamard matrix: these have short periods, as have
+        Hessians of networks.)
 
     Returns
     -------
     ndarray of shape (probes, n)
         The vectors.
     """
-    if seed is not None:
-        return np.asarray(np.random.default_rng(seed).choice([-1.0, 1.0], size=(probes, n)))
-    common = np.arange(n)[None] & np.arange(probes)[:, None]
-    odd = np.zeros_like(common)
-    while common.any():
-        odd ^= common & 1
-        common >>= 1
-    return 1.0 - 2.0 * odd
+    return np.asarray(np.random.default_rng(0 if seed is None else seed).choice([-1.0, 1.0], size=(probes, n)))
 
 
 @dataclass(frozen=True)

@@ -364,7 +364,7 @@ def burst(E: Array, v: Array, a: Array, b: Array, steps: int, low: float, high: 
 
 @njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")  # type: ignore[misc, unused-ignore]
 def count_above(E: Array, top: Array, cut: float, counts: IntArray) -> None:
-    """Count the exponents ``E_ij > top_i - cut`` of each row.
+    """Count the exponents ``E_ij >= top_i - cut`` of each row: the largest one also where rounding leaves no cut.
 
     Parameters
     ----------
@@ -380,13 +380,13 @@ def count_above(E: Array, top: Array, cut: float, counts: IntArray) -> None:
     for i in range(E.shape[0]):
         Ei, least, number = E[i], top[i] - cut, 0
         for j in range(E.shape[1]):
-            number += Ei[j] > least
+            number += Ei[j] >= least
         counts[i] = number
 
 
 @njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]
 def gather_above(E: Array, top: Array, cut: float, data: Array, indices: Array, start: int) -> int:
-    """Store the columns and the exponentials of the exponents ``E_ij > top_i - cut``; return the next free place.
+    """Store the columns and the exponentials of the exponents ``E_ij >= top_i - cut``; return the next free place.
 
     Parameters
     ----------
@@ -410,7 +410,7 @@ def gather_above(E: Array, top: Array, cut: float, data: Array, indices: Array, 
     for i in range(E.shape[0]):
         Ei, least, first = E[i], top[i] - cut, place
         for j in range(E.shape[1]):
-            if Ei[j] > least:
+            if Ei[j] >= least:
                 data[place] = Ei[j]
                 indices[place] = j
                 place += 1

@@ -6,8 +6,9 @@ With ``P = G G'`` and ``K = N I + P/lam = C C'`` (Cholesky), ``W = C^{-1} G / la
     (F + lam I)^{-1} = I/lam - W'W,      diag = 1/lam - sum_i W_i^2,      entry (a, b) = [a = b]/lam - <W_a, W_b>:
 
 the recursion of [1] over the rows is Woodbury's formula. That subtracts two terms of size ``|b|/lam``; for products
-with small ``lam`` `RowsShifted` splits b along and across the rows instead. Both cost O(m^2 n + m^3) once; a window of
-gradients keeps P and replaces a row in O(m n) (`GradientWindow`).
+with small ``lam`` `RowsShifted` splits b along and across the rows instead, and where there are as many rows as
+variables `RankOneInverse` factorises ``F + lam I = C C'`` itself: the inverse is W'W with ``W = C^{-1}``. With fewer,
+both cost O(m^2 n + m^3) once; a window of gradients keeps P and replaces a row in O(m n) (`GradientWindow`).
 
 References
 ----------
@@ -44,39 +45,52 @@ class RankOneInverse:
 
     Raises
     ------
+    ValueError
+        If `lam` is not finite.
     NotPositiveDefinite
         If `lam` is not positive.
     """
 
     def __init__(self, rows: Array, lam: float, count: float | None = None) -> None:
+        if not np.isfinite(lam):
+            raise ValueError(f"lam={lam} must be finite")
         if not lam > 0:
             raise NotPositiveDefinite(f"sum of rank-one terms and lam = {lam}")
-        m = rows.shape[0]
-        K = (rows @ rows.T) / lam
-        K.flat[:: m + 1] += m if count is None else count
+        (m, self.n), self.lam = rows.shape, float(lam)
+        few, N = m < self.n, float(m if count is None else count)
+        K = (rows @ rows.T) / lam if few else (rows.T @ rows) / N
+        K.flat[:: len(K) + 1] += N if few else lam
         C, info = lapack.dpotrf(np.asfortranarray(K), lower=1, clean=1)
         if info != 0:
-            raise NotPositiveDefinite("Cholesky failed in the space of the rows")
-        self.lam = float(lam)
-        self._W = solve_triangular(C, rows, lower=True, check_finite=False) / lam
+            raise NotPositiveDefinite("Cholesky failed in the smaller of the spaces of rows and of columns")
+        right = rows / lam if few else np.eye(self.n)
+        self._W = solve_triangular(C, right, lower=True, check_finite=False)
+        self._base, self._sign = (1.0 / self.lam, -1.0) if few else (0.0, 1.0)  # base I + sign W'W
 
     def matvec(self, b: Array) -> Array:
         """Return the inverse times `b`."""
-        return np.asarray(b / self.lam - self._W.T @ (self._W @ b))
+        return np.asarray(self._base * b + self._sign * (self._W.T @ (self._W @ b)))
 
     def diagonal(self) -> Array:
         """Return the diagonal of the inverse, O(m n)."""
-        return np.asarray(1.0 / self.lam - np.einsum("ij,ij->j", self._W, self._W))
+        return np.asarray(self._base + self._sign * np.einsum("ij,ij->j", self._W, self._W))
 
     def entries(self, i: ArrayLike, j: ArrayLike) -> Array:
-        """Return the entries ``(i, j)`` of the inverse, O(m) each."""
-        a, b = np.broadcast_arrays(np.asarray(i), np.asarray(j))
-        return np.asarray((a == b) / self.lam - np.einsum("k...,k...->...", self._W[:, a], self._W[:, b]))
+        """Return the entries ``(i, j)`` of the inverse, O(m) each; negative indices count from the end."""
+        a, b = (index % self.n for index in np.broadcast_arrays(self._indices(i, "i"), self._indices(j, "j")))
+        inner = np.einsum("k...,k...->...", self._W[:, a], self._W[:, b])
+        return np.asarray(self._base * (a == b) + self._sign * inner)
+
+    def _indices(self, values: ArrayLike, name: str) -> IntArray:
+        out = np.asarray(values)
+        if out.dtype.kind not in "iu" or np.any((out < -self.n) | (out >= self.n)):
+            raise IndexError(f"{name}={values!r} must hold integers from {-self.n} to {self.n - 1}")
+        return out.astype(np.int64)
 
     def column(self, q: int) -> Array:
         """Return column `q` of the inverse, O(m n)."""
-        out = -self._W.T @ self._W[:, q]
-        out[q] += 1.0 / self.lam
+        out = self._sign * (self._W.T @ self._W[:, q])
+        out[q] += self._base
         return np.asarray(out)
 
     def pruning_scores(self, w: Array) -> Array:

@@ -52,9 +52,11 @@ def newton_schulz(S: Array, M: Array | None = None, *, tol: float = 1e-12, maxit
     Parameters
     ----------
     S : ndarray of shape (m, n)
-        The matrix.
+        The matrix. If it is square and not singular the result is its inverse, else the Moore-Penrose pseudo-inverse
+        (of ``ones((2, 3))``: ``ones((3, 2))/6``): M S is then a projection, not the identity.
     M : ndarray of shape (n, m), optional
-        Start with ``|I - M S| < 1``; ``S' / |S S'|_F`` by default.
+        Start with ``|I - M S| < 1``; ``S' / |S S'|_F`` by default. For a pseudo-inverse: ``M = S' C S'`` for some C,
+        and ``|P - M S| < 1`` on the range of S'.
     tol : float, default=1e-12
         Relative change at which to stop; the error behind it is of the order of its square.
     maxiter : int, default=200
@@ -64,7 +66,17 @@ def newton_schulz(S: Array, M: Array | None = None, *, tol: float = 1e-12, maxit
     -------
     Inverse
         Not converged also where the start was too far away.
+
+    Raises
+    ------
+    ValueError
+        If S is no finite matrix, or M has not the shape of its transpose.
     """
+    S = np.asarray(S, dtype=float)
+    if S.ndim != 2 or S.size == 0 or not np.isfinite(S).all():
+        raise ValueError(f"S has shape {S.shape}; it must be a finite matrix")
+    if M is not None and np.shape(M) != S.T.shape:
+        raise ValueError(f"M has shape {np.shape(M)}; the inverse of S has shape {S.T.shape}")
     if M is None:
         size = float(np.linalg.norm(S @ S.T))
         M = S.T / size if size > 0 else S.T.copy()

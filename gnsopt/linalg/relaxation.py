@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from gnsopt._typing import Array
+from gnsopt._typing import Array, ArrayLike
 from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.kernels import relaxation as kernel
 from gnsopt.linalg.forms import Form
@@ -71,6 +71,29 @@ def positive_diagonal(A: Any, shift: float | Array = 0.0) -> Array:
         i = int(np.flatnonzero(~(d > 0))[0])
         raise ValueError(f"the diagonal entry in row {i} is {d[i]}; all must be positive, the shift included")
     return d
+
+
+def as_vector(v: ArrayLike, n: int, name: str) -> Array:
+    """Return a vector as float64; refuse another shape, in which compiled loops would read beyond its end.
+
+    Parameters
+    ----------
+    v : array_like of shape (n,)
+        The vector.
+    n : int
+        Its length.
+    name : str
+        How an error calls it.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The vector, a copy where its type changes.
+    """
+    out = np.asarray(v, dtype=float)
+    if out.shape != (n,):
+        raise ValueError(f"{name} has shape {out.shape}; the matrix is of order {n}, pass a vector of shape ({n},)")
+    return out
 
 
 def best_omega(beta: float) -> float:
@@ -174,18 +197,26 @@ def sor(
     -------
     Solution
         Not converged also where the iterates leave the range of floating-point numbers.
+
+    Raises
+    ------
+    ValueError
+        If the diagonal, a shape or a number does not fit.
     """
     S = as_csr(A)
     d = positive_diagonal(S, shift)
+    b = as_vector(b, d.size, "b")
+    if not (isinstance(maxiter, int | np.integer) and maxiter >= 0):
+        raise ValueError(f"maxiter={maxiter!r} must be an integer of at least 0")
     if omega is None:
         omega = best_omega(min(jacobi_radius(S, shift=shift), 1.0 - 1e-12))
     if not 0 < omega < 2:
         raise ValueError(f"omega={omega} must lie in (0, 2)")
-    x = np.zeros(d.size) if x0 is None else np.array(x0, dtype=float)
+    x = np.zeros(d.size) if x0 is None else as_vector(x0, d.size, "x0").copy()
     first = float(np.linalg.norm(b if x0 is None else b - S @ x - shift * x))
     target = max(rtol * first, atol)
     sizes = np.empty(maxiter + 1)
-    k = kernel.sor(S.indptr, S.indices, S.data, shift, omega, np.asarray(b, dtype=float), x, target, sizes)
+    k = kernel.sor(S.indptr, S.indices, S.data, shift, omega, b, x, target, sizes)
     return Solution(x, bool(sizes[k] <= target), k, k, sizes[: k + 1].copy())
 
 
@@ -204,7 +235,7 @@ def ssor_inverse(A: Any, omega: float, shift: float | Array = 0.0) -> Apply:
     Returns
     -------
     callable
-        Two triangular solves; symmetric positive definite.
+        Two triangular solves; symmetric positive definite. It refuses what is no vector of shape (n,).
     """
     if not 0 < omega < 2:
         raise ValueError(f"omega={omega} must lie in (0, 2)")
@@ -212,6 +243,7 @@ def ssor_inverse(A: Any, omega: float, shift: float | Array = 0.0) -> Apply:
     d = positive_diagonal(S, shift)
 
     def apply(r: Array) -> Array:
+        r = as_vector(r, d.size, "r")
         z = np.empty_like(r)
         kernel.ssor(S.indptr, S.indices, S.data, d, omega, r, z)
         return z

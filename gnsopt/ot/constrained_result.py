@@ -19,7 +19,7 @@ class ConstrainedResult(OTResult):
 
     Parameters
     ----------
-    problem, x, y, run, tol, infeasible : object
+    problem, x, y, run, tol, infeasible, method : object
         As in `OTResult`; y holds the multipliers too.
     """
 

@@ -48,7 +48,8 @@ class Newton(Solver):
     linear : {"auto", "cg", "cholesky"}, default="auto"
         How the systems are solved.
     max_trials : int, default=40
-        Dampings per iteration at the most.
+        Dampings per iteration at the most; then ten Sinkhorn iterations are done instead, which mend at once a column
+        whose mass is wrong by many powers of ten.
     metric : "auto", None, array or Metric, default="auto"
         What the damping multiplies; ``"auto"`` is ``diag(b)``.
 
@@ -111,7 +112,7 @@ class Newton(Solver):
                 mu = 4 * mu if ratio < 0.25 else max(mu / 4, self.mu_min) if ratio > 0.75 else mu
                 if t > 0:
                     break
-            else:  # no quadratic model of columns whose mass is wrong by many powers of ten; Sinkhorn mends those
+            else:  # at a mass 1e40 times too large the quadratic model is of no use: Sinkhorn
                 y, mu, t = x.objective.sinkhorn(x, BURST), self.mu0, 0.0  # type: ignore[attr-defined]
                 if not decrease(x, y) > 0:
                     raise StepFailure(f"{self.max_trials} dampings rejected", promised)

@@ -88,6 +88,8 @@ class OTResult:
         L1 error asked for, relative to the mass.
     infeasible : Infeasible, optional
         Certificate.
+    method : str, default="auto"
+        What was used.
 
     Attributes
     ----------
@@ -105,7 +107,7 @@ class OTResult:
     n_cg : int
         Products with the Hessian.
     method : str
-        What was used.
+        Name of the method; of an instance of a class without one, that of the class.
     infeasible : Infeasible or None
         Certificate.
     """
@@ -118,9 +120,10 @@ class OTResult:
         run: Any,
         tol: float,
         infeasible: Infeasible | None = None,
+        method: str = "auto",
     ) -> None:
         self.problem, self._x, self._y, self.run, self.tol = problem, x, y, run, tol
-        self.infeasible = infeasible
+        self.infeasible, self.method = infeasible, method
         self.status = "infeasible" if infeasible is not None else NAMES[Status(run.status)]
         reached = float(run.trace["gnorm"][-1])
         if self.status == "converged" and self._floor > 0.1 * tol:
@@ -145,11 +148,16 @@ class OTResult:
                 f"infeasible: {cut.columns.size} targets can be reached from {cut.rows.size} sources only, whose mass "
                 f"is {cut.excess:.3g} too small; allow more pairs, or use rho= (unbalanced transport)"
             )
+        other = "" if self.method == "auto" else ", or use method='auto'"
+        if self.method != "auto":
+            step = "use method='auto'"
+        else:  # Sinkhorn does not move the multipliers of constraints
+            step = "raise reg" if self.problem.constraints else "raise reg, or use method='sinkhorn'"
         return {
             "converged": f"converged: {state}",
-            "max_iter": f"stopped after max_iter iterations: {state}; raise max_iter, or use method='auto'",
+            "max_iter": f"stopped after max_iter iterations: {state}; raise max_iter{other}",
             "max_time": f"stopped after max_time seconds: {state}",
-            "step_failure": f"stopped without an acceptable step: {state}; use method='auto'",
+            "step_failure": f"stopped without an acceptable step: {state}; {step}",
             "infeasible": "infeasible: no plan satisfies the constraints; relax their bounds",
             "stalled": f"stopped at the limit of float64: {state}; raise tol or reg",
         }.get(self.status, f"{self.run.message}: {state}")

@@ -76,13 +76,18 @@ def rounding(blocks: Callable[[], Iterable[tuple[slice, Array]]], a: Array, b: A
     alpha, c = np.empty(a.size), np.zeros(b.size)
     for rows, P in blocks():
         r = P.sum(axis=1)
-        alpha[rows] = np.minimum(1.0, a[rows] / np.where(r > 0, r, 1.0))
+        alpha[rows] = _shrinking(a[rows], r)
         c += alpha[rows] @ P
-    beta = np.minimum(1.0, b / np.where(c > 0, c, 1.0))
+    beta = _shrinking(b, c)
     r = np.empty(a.size)
     for rows, P in blocks():
         r[rows] = alpha[rows] * (P @ beta)
     return Rounded(alpha, beta, np.maximum(a - r, 0.0), np.maximum(b - beta * c, 0.0))
+
+
+def _shrinking(wanted: Array, found: Array) -> Array:
+    """Return ``min(1, wanted/found)``; a quotient that may overflow is not formed."""
+    return np.divide(wanted, found, out=np.ones_like(wanted), where=found > wanted)
 
 
 def rounding_within(P: csr_array, a: Array, b: Array) -> Rounded | None:

@@ -150,11 +150,12 @@ def solve(
         stop=GradientNorm(tol, 1.0) | rule,
     )
     x, y = objective.split(run.x)
+    name = next((name for name, kind in METHODS.items() if type(solver) is kind), type(solver).__name__)
     certificate = _certificate(problem, y, run, tol)
     if problem.constraints:
-        result: OTResult = ConstrainedResult(problem, None, run.x, run, tol, certificate)
+        result: OTResult = ConstrainedResult(problem, None, run.x, run, tol, certificate, name)
     else:
-        result = (OTResult if problem.rho is None else UnbalancedResult)(problem, x, y, run, tol, certificate)
+        result = (OTResult if problem.rho is None else UnbalancedResult)(problem, x, y, run, tol, certificate, name)
     if not result.converged and result.status not in ("interrupted", "callback"):
         warnings.warn(result.message, NotConverged, stacklevel=2)
     return result

@@ -19,7 +19,7 @@ class UnbalancedResult(OTResult):
 
     Parameters
     ----------
-    problem, x, y, run, tol, infeasible : object
+    problem, x, y, run, tol, infeasible, method : object
         As in `OTResult`.
     """
 

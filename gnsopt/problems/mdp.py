@@ -106,7 +106,9 @@ class TabularMDP(Objective):
         S = self.r.shape[0]
         self.rho: Array = np.full(S, 1 / S) if rho is None else np.array(rho, dtype=float)
         laws = [self.P.reshape(-1, S), self.rho[None]]
-        if self.rho.shape != (S,) or any(np.any(law < 0) or np.any(abs(law.sum(axis=1) - 1) > 1e-10) for law in laws):
+        if self.rho.shape != (S,) or not all(
+            np.all(law >= 0) and np.all(abs(law.sum(axis=1) - 1) <= 1e-10) for law in laws
+        ):
             raise ValueError("P and rho must hold laws: not negative, each adding up to 1")
         if not (np.isfinite(self.r).all() and 0 <= gamma < 1):
             raise ValueError(f"r must be finite and gamma={gamma} lie in [0, 1)")

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import re
 import tarfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.linalg import norm
 
 from gnsopt import datasets
 from gnsopt._typing import Array, ArrayLike
@@ -27,6 +29,9 @@ from gnsopt.linalg.metric import DiagonalMetric, Metric
 from gnsopt.problems.composite import Composite, Squared
 
 STEP = 1e-30
+EPS = float(np.finfo(float).eps)
+CUBE_ROOT = float(np.cbrt(EPS))  # relative step of central differences
+FINER = (1.0, 0.25)  # their difference tells how far they can be trusted
 ARCHIVE = "nist_strd_nls.tar"
 
 
@@ -36,7 +41,8 @@ class NonlinearRegression(Composite):
     Parameters
     ----------
     model : callable
-        ``model(b, x)``, shape (m,), analytic in b; without `jac` it must accept complex b.
+        ``model(b, x)``, shape (m,), analytic in b; without `jac` it must accept complex b, and at `b0` its complex step
+        is compared with central differences.
     x : array_like
         Predictors, handed to the model as an array; or a tuple of arrays.
     y : array_like of shape (m,)
@@ -49,7 +55,7 @@ class NonlinearRegression(Composite):
     Raises
     ------
     ValueError
-        If the responses or the start are not finite vectors.
+        If the responses or the start are not finite vectors, or the model is not analytic.
     """
 
     def __init__(
@@ -67,6 +73,9 @@ class NonlinearRegression(Composite):
         self.x = tuple(np.asarray(part) for part in x) if isinstance(x, tuple) else np.asarray(x)
         self.model, self._model_jac = model, jac
         super().__init__(Squared(), self.residual, self.jacobian, self.b0.size)
+        if jac is None:
+            with np.errstate(all="ignore"):
+                self._check_analytic()
 
     def start(self) -> Array:
         """Return the start that was given."""
@@ -84,6 +93,25 @@ class NonlinearRegression(Composite):
                 return np.asarray(self._model_jac(b, self.x), dtype=float)
             turned = b.astype(complex) + 1j * STEP * np.eye(b.size)
             return np.stack([np.imag(self.model(c, self.x)) / STEP for c in turned], axis=1)
+
+    def _check_analytic(self) -> None:
+        """Refuse a model whose complex step is not its derivative at the start: abs has a derivative of zero there."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+            try:
+                J = self.jacobian(self.b0)
+            except TypeError as error:
+                raise ValueError(f"the model takes no complex b: pass jac= ({error})") from error
+        here = self.residual(self.b0) + self.y
+        for j, h in enumerate(CUBE_ROOT * np.where(self.b0 == 0, 1.0, np.abs(self.b0))):
+            e = h * np.eye(self.b0.size)[j]
+            slope, finer = (
+                (self.residual(self.b0 + t * e) - self.residual(self.b0 - t * e)) / (2 * t * h) for t in FINER
+            )
+            known = np.isfinite(J[:, j]) & np.isfinite(slope) & np.isfinite(finer) & np.isfinite(here)
+            away, size, doubt, level = (norm(v[known]) for v in (J[:, j] - slope, slope, slope - finer, here))
+            if away > 1e-3 * size + 10 * doubt + 100 * EPS * level / h:
+                raise ValueError(f"the model is not analytic in b[{j}] (abs, real, conj, float): pass jac=")
 
     def metric(self) -> Metric:
         """Return ``B = diag(1/b0^2)``; a parameter that starts at zero is measured by 1."""

@@ -167,7 +167,7 @@ class ConvexProgram:
         method : {"newton", "admm"}, default="newton"
             Which solver.
         tol : float, default=1e-10
-            Gap to reach, relative to ``max(1, |y|^2/2)``.
+            Gap to reach, relative to ``|y|^2/2``, the value of the network of zeros.
         maxiter : int, optional
             Iterations at the most: 500 Newton steps, or 20 000 of ADMM.
         **settings : dict
@@ -185,7 +185,7 @@ class ConvexProgram:
         """
         if method not in METHODS:
             raise ValueError(f"method={method!r} is unknown; choose one of {METHODS}")
-        scaled = tol * max(1.0, 0.5 * float(self.y @ self.y))
+        scaled = tol * (0.5 * float(self.y @ self.y) or 1.0)
         solve: Callable[..., Certificate]
         solve, most = (newton, 500) if method == "newton" else (admm, 20_000)
         return solve(self, scaled, most if maxiter is None else maxiter, **settings)
@@ -207,7 +207,7 @@ class ConvexProgram:
         Certificate
             Value, bound and gap.
         """
-        lower, value = self.lower(r, lam), self.value(v)
+        lower, value = max(0.0, self.lower(r, lam)), self.value(v)  # f is never negative
         V = v.reshape(self.blocks, -1)
         sizes = np.linalg.norm(V, axis=1)
         for part in (1.0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8):

@@ -20,16 +20,21 @@ adversarial training", 2201.01965.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import OptimizeWarning
 
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.objective import Objective
 from gnsopt.problems.composite import check_count
 from gnsopt.problems.relu_convex import Certificate, ConvexProgram
 from gnsopt.problems.squared import check_targets
+
+CERTIFIED = 1e-6  # gap, relative to the value, at which the upper bound is the minimum (chosen)
+TINY = float(np.finfo(float).tiny)
 
 
 @dataclass
@@ -180,7 +185,10 @@ class TwoLayerReLU(Objective):
         return ConvexProgram(self.X, self.y, self.beta, patterns, seed)
 
     def certified_optimum(self, patterns: int | None = None, seed: int = 0, **settings: Any) -> Certificate:
-        """Return the global minimum with its certificate; sets `f_star` where the pattern list is complete.
+        """Return the global minimum with its certificate; sets `f_star` and `x_star` where it is one.
+
+        That is where the pattern list is complete, the network is wide enough for the solution, and the gap is at most
+        1e-6 of the value.
 
         Parameters
         ----------
@@ -195,12 +203,21 @@ class TwoLayerReLU(Objective):
         -------
         Certificate
             Value, lower bound, gap, solution.
+
+        Warns
+        -----
+        OptimizeWarning
+            Where the list is complete and the gap is larger: nothing is certified but the two bounds.
         """
         program = self.convex_program(patterns, seed)
         found = program.solve(**settings)
-        if program.complete and program.neurons(found.v) <= self.m:
+        closed = found.gap <= CERTIFIED * max(abs(found.value), TINY)
+        if program.complete and closed and program.neurons(found.v) <= self.m:
             self.f_star = found.value
             self.x_star = self.network(found)
+        elif program.complete and not closed:
+            text = f"the minimum is not certified: it lies between {found.lower:.6g} and {found.value:.6g}"
+            warnings.warn(f"{text}; raise maxiter, or scale X and y to the size of 1", OptimizeWarning, stacklevel=2)
         return found
 
     def network(self, found: Certificate) -> Array:

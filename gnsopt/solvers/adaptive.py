@@ -31,7 +31,7 @@ which the first code overwrote). [4] Xie et al., 2208.06677. [5] Glentis et al.,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
@@ -92,13 +92,11 @@ class Adaptive(Solver):
         super().__post_init__()
         if self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r} is unknown; {suggest(str(self.rule), RULES)}")
-        _, betas, eps = RULES[self.rule]
-        object.__setattr__(self, "betas", betas if self.betas is None else tuple(self.betas))
-        object.__setattr__(self, "eps", eps if self.eps is None else self.eps)
-        if len(self.betas) != len(betas) or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas={self.betas} must be {len(betas)} numbers in [0, 1) for rule={self.rule!r}")
-        if not (isinstance(self.eps, Real) and 0 < float(self.eps) < np.inf and 0 <= self.spread < np.inf):
-            raise ValueError(f"eps={self.eps!r} must be above 0 and spread={self.spread} at least 0, both finite")
+        many, (betas, eps) = len(RULES[self.rule][1]), self._resolved()
+        if not (np.shape(betas) == (many,) and all(isinstance(beta, Real) and 0 <= beta < 1 for beta in betas)):
+            raise ValueError(f"betas={betas!r} must be {many} numbers in [0, 1) for rule={self.rule!r}")
+        if not (isinstance(eps, Real) and 0 < float(eps) < np.inf and 0 <= self.spread < np.inf):
+            raise ValueError(f"eps={eps!r} must be above 0 and spread={self.spread} at least 0, both finite")
         if self.lr is not None and not callable(self.lr):
             steps = np.array(self.lr, dtype=float)
             if steps.ndim > 1 or steps.size == 0 or not (np.isfinite(steps).all() and np.all(steps >= 0)):
@@ -106,6 +104,11 @@ class Adaptive(Solver):
             object.__setattr__(self, "lr", tuple(steps.reshape(-1).tolist()))
         if self.sketch is not None and not (isinstance(self.sketch, int | np.integer) and self.sketch >= 1):
             raise ValueError(f"sketch={self.sketch!r} must be an integer of at least 1, or None")
+
+    def _resolved(self) -> tuple[Any, Any]:
+        """Return the decays and the floor: those given, else the rule's. The fields stay: `rule` may be replaced."""
+        _, betas, eps = RULES[self.rule]
+        return betas if self.betas is None else self.betas, eps if self.eps is None else self.eps
 
     def descends(self, problem: Objective) -> bool:
         """Return whether f never rises: where the step size is searched."""
@@ -115,15 +118,16 @@ class Adaptive(Solver):
         """Yield the points with the step size ``t`` and the ``trials`` that it took."""
         if self.shape is not None and np.prod(self.shape) != x.x.size:
             raise ValueError(f"shape={self.shape} does not hold the {x.x.size} variables of the problem")
-        start, rng = RULES[self.rule][0], np.random.default_rng(self.seed)
-        rule, k, iteration, t = start(self, rng), 1, 0, 1.0
+        (betas, eps), rng = self._resolved(), np.random.default_rng(self.seed)
+        start = partial(RULES[self.rule][0], replace(self, betas=betas, eps=eps), rng)
+        rule, k, iteration, t = start(), 1, 0, 1.0
         while True:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 d = rule(k, x.g)
                 slope = self._slope(x.x, d, x.g)
             if self.lr is None:
                 if not slope > 0 and k > 1:
-                    rule, k = start(self, rng), 1
+                    rule, k = start(), 1
                     continue
                 if not slope > 0:
                     raise StepFailure("the rule gives no direction of descent")

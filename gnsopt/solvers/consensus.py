@@ -234,7 +234,7 @@ def consensus_based(
     Parameters
     ----------
     fun : callable
-        ``fun(x) -> float``; values that are not finite count as infinite.
+        ``fun(x)``, a number or an array of one; values that are not finite count as infinite.
     x0 : array_like of shape (n,)
         Mean of the particles at the beginning.
     deviation : float, default=4.0
@@ -260,7 +260,7 @@ def consensus_based(
     Raises
     ------
     ValueError
-        If an argument is out of range.
+        If an argument is out of range, `fun` returns no number, or not one of its values at the particles is finite.
     """
     x0 = check_x0(x0, None)
     for name, value in (("deviation", deviation), ("drift", drift), ("alpha", alpha), ("dt", dt), ("T", T)):
@@ -270,13 +270,23 @@ def consensus_based(
         raise ValueError(f"noise={noise} must be at least 0 and particles={particles!r} an integer of at least 2")
     rng = np.random.default_rng(seed)
     V = x0 + deviation * rng.standard_normal((particles, x0.size))
-    steps = round(T / dt)
+    steps, cure = round(T / dt), f"change x0, deviation={deviation} or dt={dt}"
     spread = np.empty(steps + 1)
     for step in range(steps + 1):
-        v = V.T @ softmin(np.array([fun(row.copy()) for row in V]), alpha)
+        values = np.array([_number(fun(row.copy())) for row in V])
+        if not np.isfinite(values).any():
+            raise ValueError(f"fun has no finite value at the {particles} particles of step {step}; {cure}")
+        v = V.T @ softmin(values, alpha)
         spread[step] = np.sqrt(np.mean((V - V.mean(axis=0)) ** 2) * x0.size)
         if step < steps:
             away = V - v
             size = np.abs(away) if anisotropic else np.linalg.norm(away, axis=1, keepdims=True)
             V = V - drift * dt * away + noise * np.sqrt(dt) * size * rng.standard_normal(V.shape)
-    return Consensus(v, float(fun(v.copy())), particles * (steps + 1) + 1, spread)
+    return Consensus(v, _number(fun(v.copy())), particles * (steps + 1) + 1, spread)
+
+
+def _number(value: Any) -> float:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        raise ValueError(f"fun returned {value!r}; it must return one real number")
+    return float(array.reshape(-1)[0])

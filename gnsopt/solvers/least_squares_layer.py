@@ -5,7 +5,8 @@ r"""A nonlinear least-squares problem as a layer: its solution, and the derivati
 
 The term in brackets is dropped where it is not given: exact when F vanishes at the solution (or is linear in w), else
 the Gauss-Newton approximation of the derivative. With ``a`` fixed, ``(d_p (J'F))' a`` is the gradient in p of the
-number ``<J a, F>``, taken by the complex step: F and J must be analytic in p, or `cross` be given.
+number ``<J a, F>``, taken by the complex step: F and J must be analytic in p, or `cross` be given. Each pull-back
+compares it along one direction with central differences, four values of F and J more.
 
 References
 ----------
@@ -14,10 +15,12 @@ References
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.linalg import norm
 from scipy.linalg import lstsq
 from scipy.optimize import OptimizeResult
 
@@ -27,6 +30,7 @@ from gnsopt.solver import Solver
 from gnsopt.solvers.levenberg_marquardt import LevenbergMarquardt
 
 STEP = 1e-30
+CUBE_ROOT = float(np.cbrt(np.finfo(float).eps))  # relative step of central differences
 
 
 class LeastSquaresLayer:
@@ -129,6 +133,11 @@ class LeastSquaresLayer:
         -------
         ndarray of shape (k,)
             Its derivative in p through w*.
+
+        Raises
+        ------
+        ValueError
+            If F or J is not analytic in p and there is no `cross`.
         """
         w, p, dw = (np.asarray(value, dtype=float) for value in (w, p, dw))
         J = np.asarray(self.jac(w, p))
@@ -139,4 +148,24 @@ class LeastSquaresLayer:
         if self.cross is not None:
             return -np.asarray(self.cross(w, p, a), dtype=float)
         turned = p.astype(complex) + 1j * STEP * np.eye(p.size)
-        return -np.array([np.imag((self.jac(w, q) @ a) @ self.residual(w, q)) / STEP for q in turned])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+            try:
+                slope = np.array([np.imag((self.jac(w, q) @ a) @ self.residual(w, q)) / STEP for q in turned])
+            except TypeError as error:
+                raise ValueError(f"residual or jac takes no complex p: pass cross= ({error})") from error
+        with np.errstate(all="ignore"):  # what is not finite is not compared
+            self._check_analytic(w, p, a, slope)
+        return -slope
+
+    def _check_analytic(self, w: Array, p: Array, a: Array, slope: Array) -> None:
+        """Refuse what is not analytic in p: there the complex step is not a derivative (of abs it is zero)."""
+        v = np.maximum(1.0, np.abs(p)) * (1 + 0.5 * np.sin(np.arange(1.0, p.size + 1) ** 2))
+        found, size = np.zeros(2), 0.0
+        for i, h in enumerate((CUBE_ROOT, CUBE_ROOT / 4)):
+            (F, g), (F_, g_) = ((np.asarray(self.residual(w, q)), self.jac(w, q) @ a) for q in (p + h * v, p - h * v))
+            found[i] = (g @ F - g_ @ F_) / (2 * h)
+            size = (norm(g) * norm(F - F_) + norm(g - g_) * norm(F)) / (2 * h)
+        away, doubt = np.abs(slope @ v - found[0]), np.abs(found[0] - found[1])
+        if away > 1e-3 * np.abs(found[0]) + 1e-5 * size + 10 * doubt:
+            raise ValueError("residual or jac is not analytic in p (abs, real, conj, float): pass cross=")

@@ -89,9 +89,18 @@ def bound(w: ArrayLike, norms: ArrayLike, R: float) -> float:
     -------
     float
         The bound.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive, the lengths differ, a norm is negative or not finite, or R is.
     """
-    w = _positive(w, "w")
-    return float((R**2 + np.sum((w * np.asarray(norms)) ** 2)) / (2 * w.sum()))
+    w, G = _positive(w, "w"), np.asarray(norms, dtype=float)
+    if G.shape != w.shape or not (np.isfinite(G).all() and np.all(G >= 0)):
+        raise ValueError(f"norms has shape {G.shape}; it must hold {w.size} finite numbers >= 0, one for each weight")
+    if not 0 <= R < np.inf:
+        raise ValueError(f"R={R} must be a finite number >= 0")
+    return float((R**2 + np.sum((w * G) ** 2)) / (2 * w.sum()))
 
 
 def refined(norms: ArrayLike, *, power: int = 2, width: float = 0.1) -> Array:
@@ -114,11 +123,13 @@ def refined(norms: ArrayLike, *, power: int = 2, width: float = 0.1) -> Array:
     Raises
     ------
     ValueError
-        If a norm is not positive, there are fewer than two, or `width` is not in [0, 1).
+        If a norm is not positive, there are fewer than two, `power` is not finite, or `width` is not in [0, 1).
     """
     G = _positive(norms, "norms")
     if G.size < 2 or not 0 <= width < 1:
         raise ValueError(f"norms holds {G.size} entries, at least 2 are needed; width={width} must lie in [0, 1)")
+    if not np.isfinite(power):
+        raise ValueError(f"power={power} must be finite")
     smooth = median_filter(G, size=2 * int(width * G.size / 2) + 1, mode="mirror")
     steps = from_weights((smooth / smooth.min()) ** -float(power))
     return np.asarray(steps / steps.max())

@@ -34,10 +34,10 @@ def claim(results: Results) -> None:
     qn = results[QN]
     for name in SCHEDULES:
         assert reached(qn, budget) < reached(results[name], budget), name
-    assert reached(qn, budget) < 1.1 * reached(results[NEWTON], budget)
     maid = results["MAID"]
     assert np.all(np.diff(maid["fun"]) < 1e-12), "certified steps do not rise"
-    if not results.quick:
+    if not results.quick:  # there maid-qn has made three steps when the work is done
+        assert reached(qn, budget) < 1.1 * reached(results[NEWTON], budget)
         assert maid["eps_asked"][-1] < maid["eps_asked"][0]
 
 

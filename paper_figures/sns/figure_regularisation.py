@@ -44,7 +44,7 @@ def draw(results: Results) -> Figure:
 
 
 def claim(results: Results) -> None:
-    """Sinkhorn's iterations grow a hundredfold and more; Newton's stay below 25 and never fail, sparsified or not."""
+    """Sinkhorn's iterations grow a hundredfold and more; Newton's stay below 25 and never fail."""
     check_results(results)
     counts = {label: [run.facts["njev"] for run in runs_of(results, label)] for label in (SINKHORN, SNS, NEWTON, AUTO)}
     for label in (SNS, NEWTON, AUTO):

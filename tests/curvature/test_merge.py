@@ -49,6 +49,16 @@ def test_diagonals():
     np.testing.assert_allclose(merge(models, np.ones((3, 5)), weights), weights @ models / 3.5, rtol=1e-13)
 
 
+def test_entries_of_diagonals_do_not_see_each_other():
+    """A large curvature elsewhere is no rounding here: (1 x 1 + 2 x 3)/4."""
+    models = [[1.0, 1.0], [2.0, 2.0]]
+    for size in (1.0, 1e12, 1e300):
+        np.testing.assert_allclose(merge(models, [[size, 1e-6], [size, 3e-6]]), [1.5, 1.75], rtol=1e-14)
+    np.testing.assert_allclose(merge(models, [[1, 0], [1, 1e-307]]), [1.5, 2.0], rtol=1e-14)
+    shifted = merge(models, [[2.0, 0.0], [6.0, 4.0]], shift=0.5)  # half of the mean (4 + 2)/2 is added
+    np.testing.assert_allclose(shifted, 1.5 + 0.5 * np.array([2 / 5.5, 2 / 3.5]), rtol=1e-14)
+
+
 def test_where_no_curvature_sees_it_is_the_mean():
     """Directions that no model has learnt: the weighted mean, not an arbitrary point."""
     models = np.array([[1.0, 2.0, 5.0], [3.0, 6.0, -1.0]])
@@ -90,6 +100,8 @@ def test_one_shot_consensus_is_near_the_pooled_logistic_solution():
         (([[1.0, np.nan]], [np.ones(2)]), "models has shape"),
         ((np.ones((2, 3)), [np.ones(3)]), "curvatures has 1 entries for 2 models"),
         ((np.ones((2, 3)), [np.ones(3), np.ones(4)]), r"curvatures\[1\] has shape \(4,\)"),
+        ((np.ones((2, 3)), [np.ones(3), [1, -2, 1]]), r"curvatures\[1\] has the entry -2.0"),
+        ((np.ones((1, 2)), [Diagonal(np.array([1.0, -1.0]))]), r"curvatures\[0\] has the entry -1.0"),
         ((np.ones((2, 3)), np.ones((2, 3)), [1, -1]), "weights="),
         ((np.ones((2, 3)), np.ones((2, 3)), [0, 0]), "weights="),
     ],

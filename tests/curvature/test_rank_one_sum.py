@@ -133,6 +133,43 @@ def test_given_rows():
     )
 
 
+@pytest.mark.parametrize("m", [3, 9])
+def test_entries_from_the_end(m):
+    G = RNG.standard_normal((m, 6))
+    dense, inverse = np.linalg.inv(G.T @ G / m + 0.5 * np.eye(6)), RankOneInverse(G, 0.5)
+    i, j = np.array([-1, 5, 0, -6]), np.array([5, -1, -6, -2])
+    np.testing.assert_allclose(inverse.entries(i, j), dense[i, j], rtol=1e-12)
+    np.testing.assert_allclose(inverse.column(-2), dense[:, -2], rtol=1e-12)
+    for wrong in (6, -7, 1.0):
+        with pytest.raises(IndexError, match="from -6 to 5"):
+            inverse.entries(0, wrong)
+
+
+@pytest.mark.parametrize("m", [12, 40])
+@pytest.mark.parametrize("lam", [1e-10, 1e-16, 1e-300])
+def test_many_rows_and_a_small_shift(m, lam):
+    """As many rows as variables: Woodbury's formula has no digit left."""
+    G = np.random.default_rng(1).standard_normal((m, 6))
+    dense, inverse = np.linalg.inv(G.T @ G / m + lam * np.eye(6)), RankOneInverse(G, lam)
+    b, w = np.arange(1.0, 7.0), np.ones(6)
+    for found, wanted in (
+        (inverse.matvec(b), dense @ b),
+        (inverse.diagonal(), dense.diagonal()),
+        (inverse.entries([1, 2], [1, 4]), dense[[1, 2], [1, 4]]),
+        (inverse.pruning_scores(w), 1 / (2 * dense.diagonal())),
+        (inverse.prune(w, 2), w - dense[:, 2] / dense[2, 2]),
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("lam", [np.nan, np.inf])
+def test_shifts_that_are_not_finite(lam):
+    for rows in (np.ones((2, 3)), np.ones((4, 3))):
+        for use in (lambda F: F.solve(lam, np.ones(3)), lambda F: F.inverse(lam)):
+            with pytest.raises(ValueError, match=f"lam={lam}"):
+                use(RankOneSum(rows))
+
+
 def test_small_shifts_lose_no_digits():
     """Woodbury's formula would: the gradient lies in the span of the rows, and ``|b|/lam`` is 1e12 times the answer."""
     G = RNG.standard_normal((5, 20))

@@ -48,10 +48,29 @@ def test_exhausted_space_ends_the_process():
     assert np.all(found.errors == 0)
 
 
-def test_hadamard_probes_are_orthogonal():
-    P = signs(16, 16)
-    np.testing.assert_array_equal(P @ P.T, 16 * np.eye(16))
-    assert set(np.unique(signs(13, 4, seed=0))) == {-1.0, 1.0}
+def test_probes_are_signs_and_the_same_every_time():
+    assert set(np.unique(signs(13, 4))) == {-1.0, 1.0}
+    np.testing.assert_array_equal(signs(13, 4), signs(13, 4, seed=0))
+    assert np.any(signs(13, 4) != signs(13, 4, seed=1))
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_traces_of_periodic_matrices(seed):
+    """80 x 80 equal blocks ``I_8``: probes of period 8 (columns of a Hadamard matrix) find 51200 instead of 640."""
+    A = np.kron(np.ones((80, 80)), np.eye(8)) + 1e-9 * np.eye(640)
+    each = [v @ A @ v for v in signs(640, 64, seed)]
+    assert np.mean(each) == pytest.approx(640, abs=4 * np.std(each) / 8)
+    assert spectrum(A, probes=64, steps=5, seed=seed).trace() == pytest.approx(np.mean(each), rel=1e-8)
+
+
+def test_trace_of_a_network():
+    """Its weights of one layer repeat with the period of the next one."""
+    rng = np.random.default_rng(0)
+    problem = MLP(rng.standard_normal((30, 8)), np.arange(30) % 4, hidden=(16,), l2=0.0)
+    x = Point(problem, 0.5 * rng.standard_normal(problem.n))
+    for kind in ("hess", "gauss_newton"):
+        mean, error = spectrum(x, kind=kind, dense=0, probes=32, steps=20).mean(lambda a: a)
+        assert abs(mean - spectrum(x, kind=kind).mean(lambda a: a)[0]) < 4 * error, kind
 
 
 @pytest.mark.parametrize("seed", [None, 3])

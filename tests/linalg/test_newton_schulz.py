@@ -63,6 +63,16 @@ def test_pseudo_inverse(shape):
     np.testing.assert_array_equal(newton_schulz(np.zeros(shape)).M, 0)
 
 
+def test_refused():
+    with pytest.raises(ValueError, match=r"S has shape \(3,\)"):
+        newton_schulz(np.ones(3))
+    with pytest.raises(ValueError, match="finite matrix"):
+        newton_schulz([[1.0, np.nan]])
+    with pytest.raises(ValueError, match=r"M has shape \(2, 3\).*\(3, 2\)"):
+        newton_schulz(np.ones((2, 3)), np.ones((2, 3)))
+    np.testing.assert_allclose(newton_schulz([[1, 1, 1], [1, 1, 1]]).M, np.ones((3, 2)) / 6, rtol=1e-15)
+
+
 def test_converges_for_starts_below_two_over_the_square_and_not_beyond():
     S = spd(20)
     size = np.linalg.norm(S, 2) ** 2

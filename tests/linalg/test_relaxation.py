@@ -174,6 +174,24 @@ class TestIncompleteCholesky:
         product = (L @ L.T).toarray()
         np.testing.assert_allclose(product[A != 0], (A + lift * np.diag(np.diag(A)))[A != 0], atol=1e-12)
 
+    @pytest.mark.parametrize("size", [2, 4])
+    def test_vectors_of_another_length(self, size):
+        """Compiled loops would read beyond their end."""
+        A, wrong = np.diag([2.0, 3.0, 4.0]), np.ones(size)
+        with pytest.raises(ValueError, match=rf"b has shape \({size},\)"):
+            sor(A, wrong, 1.0)
+        with pytest.raises(ValueError, match=rf"x0 has shape \({size},\)"):
+            sor(A, np.ones(3), 1.0, x0=wrong)
+        with pytest.raises(ValueError, match=rf"r has shape \({size},\)"):
+            ssor_inverse(A, 1.0)(wrong)
+        with pytest.raises(ValueError, match="maxiter=-1"):
+            sor(A, np.ones(3), 1.0, maxiter=-1)
+
+    def test_integers_are_numbers(self):
+        A, b = np.diag([2.0, 3.0, 4.0]), [1, 1, 1]
+        np.testing.assert_allclose(ssor_inverse(A, 1.0)(b), [1 / 2, 1 / 3, 1 / 4], rtol=1e-15)
+        np.testing.assert_allclose(sor(A, b, 1.0, x0=[0, 0, 1]).x, [1 / 2, 1 / 3, 1 / 4], rtol=1e-15)
+
     def test_bad_settings(self):
         with pytest.raises(ValueError, match="drop=1.0"):
             IncompleteCholesky(1.0)

@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array
 
+from gnsopt.exceptions import StepFailure
 from gnsopt.ot import Constraint, CostMatrix, Grid, NotConverged, PointCloud, Problem, round_plan, scaling, solve
+from gnsopt.ot.auto import Auto
+from gnsopt.ot.newton import Newton
+from gnsopt.ot.solve import as_method
 
 METHODS = ("auto", "newton", "sinkhorn")
 pytestmark = pytest.mark.filterwarnings("error")
+
+
+class Other(Newton):
+    """A method without a name."""
 
 
 def check(found, a, b, C):
@@ -150,6 +159,39 @@ def test_huge_ranges(method):
     check(solve(None, b, C, 1e-2, method=method), np.full(30, 1 / 30), b, C)
 
 
+@pytest.mark.parametrize("method", ["auto", "newton"])
+@pytest.mark.parametrize("polish", [0, 1])
+def test_masses_no_damping_gets_to(method, polish):
+    """At the start a column holds 1e40 times its mass: damped by its mass no step is short enough."""
+    options = {"newton": Newton(polish=polish)} if method == "auto" else {"polish": polish}
+    C = np.array([[0.0, 1.0], [1.0, 0.0]])
+    a, b = np.array([1.0, 1.0]) / 2, np.array([1.0, 1e-40])
+    check(solve(a, b, C, 1e-3, method=method, **options), a, b, C)
+    for n, reg in ((5, 1e-4), (50, 1e-3), (50, 1e-4)):
+        C, b = np.random.default_rng(n).random((n, n)), np.ones(n)
+        b[n // 2 :] = 1e-40
+        b /= b.sum()
+        found = solve(None, b, C, reg, method=method, **options)
+        check(found, np.full(n, 1 / n), b, C)
+        assert found.n_iter < 300
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30)])
+@pytest.mark.parametrize("reg", [1e-18, 1e-20, 1e-100, 1e-300])
+def test_reg_below_what_float64_can_see(shape, reg):
+    """The exponents' differences are lost; the potentials are those of the linear program, and the bounds hold."""
+    C = np.random.default_rng(0).random(shape)
+    with pytest.warns(NotConverged, match="limit of float64"):
+        found = solve(None, None, C, reg)
+    assert np.isfinite(found.run.fun)
+    assert np.isfinite(found.plan).all()
+    n, m = shape
+    sums = np.vstack([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
+    least = linprog(C.ravel(), A_eq=sums, b_eq=np.r_[np.full(n, 1 / n), np.full(m, 1 / m)]).fun
+    assert found.interval.lower == pytest.approx(least, rel=1e-12)
+    assert found.interval.upper >= least
+
+
 @pytest.mark.parametrize("reg", [1e-6, 1e6])
 def test_reg_far_from_the_cost(reg, make):
     a, b, C, _ = make.random(20, 20)
@@ -286,6 +328,42 @@ def test_grids_are_checked(arguments, match):
 def test_a_plan_of_no_places_is_not_rounded():
     with pytest.raises(ValueError, match=r"P has shape \(0, 0\)"):
         round_plan(np.zeros((0, 0)), [], [])
+
+
+def test_masses_whose_quotients_overflow_are_rounded():
+    P = np.array([[1e-310, 0.0], [0.0, 1e-312]])
+    a, b = np.array([0.75, 0.25]), np.array([0.5, 0.5])
+    Q = round_plan(P, a, b)
+    np.testing.assert_allclose(Q, np.outer(a, b), rtol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["newton", "sinkhorn", "sns", "auto", Newton(), Other()])
+def test_a_cure_is_another_method(method, make, monkeypatch):
+    a, b, C, reg = make.random()
+    name = {Newton: "newton", Other: "Other"}.get(type(method), method)
+    with pytest.warns(NotConverged, match="raise max_iter" + ("$" if name == "auto" else ", or use method='auto'$")):
+        found = solve(a, b, C, reg / 10, method=method, max_iter=1)
+    assert found.method == name
+
+    def fails(*arguments):
+        yield from ()
+        raise StepFailure("none", 1.0)
+
+    monkeypatch.setattr(type(as_method(method, 1e-9, {})), "iterates", fails)
+    cure = "raise reg, or use method='sinkhorn'" if name == "auto" else "use method='auto'"
+    with pytest.warns(NotConverged, match=f"acceptable step: .*; {cure}$"):
+        solve(a, b, C, reg, method=method)
+
+
+def test_no_cure_is_a_method_that_refuses_the_problem(make, monkeypatch):
+    def fails(*arguments):
+        yield from ()
+        raise StepFailure("none", 1.0)
+
+    a, b, C, reg = make.random()
+    monkeypatch.setattr(Auto, "iterates", fails)
+    with pytest.warns(NotConverged, match="; raise reg$"):
+        solve(a, b, C, reg, constraints=[Constraint(C, 0.3)])
 
 
 @pytest.mark.parametrize("method", ["newton", "sinkhorn"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeWarning, minimize
 
 from gnsopt.problems import TwoLayerReLU
 from gnsopt.problems.relu_convex import ConvexProgram, plane_vectors
@@ -150,6 +150,35 @@ def test_rows_of_zero_and_one_column():
     X[3] = 0
     found = TwoLayerReLU(X, y, 4, 0.1).certified_optimum()
     assert abs(found.gap) < 1e-9
+
+
+@pytest.mark.parametrize(("by_X", "by_y", "beta", "settings"), [(1.0, 1.0, 0.1, {"maxiter": 3}), (1e4, 1e3, 0.05, {})])
+def test_an_open_gap_is_no_optimum(by_X, by_y, beta, settings):
+    """Too few iterations, or a program too ill scaled to be solved: bounds, a warning, and no `f_star`."""
+    X, y = data(10, 2)
+    problem = TwoLayerReLU(by_X * X, by_y * y, 24, beta)
+    with pytest.warns(OptimizeWarning, match="not certified: it lies between"):
+        found = problem.certified_optimum(**settings)
+    assert found.gap > 0.1 * found.value
+    assert problem.f_star is None
+    assert problem.x_star is None
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_the_certificate_has_the_units_of_the_targets(scale):
+    X, y = data(10, 2)
+    one = TwoLayerReLU(X, y, 24, 0.1).certified_optimum()
+    problem = TwoLayerReLU(X, scale * y, 24, 0.1 * scale)
+    found = problem.certified_optimum()
+    assert found.value == pytest.approx(scale**2 * one.value, rel=1e-8)
+    assert abs(found.gap) < 1e-8 * found.value
+    assert problem.f_star == found.value
+
+
+def test_targets_of_zero():
+    problem = TwoLayerReLU(data(10, 2)[0], np.zeros(10), 4, 0.1)
+    assert (problem.certified_optimum().value, problem.f_star) == (0, 0)
+    assert not problem.x_star.any()
 
 
 def test_misuse():

@@ -145,5 +145,10 @@ def test_seeds_and_misuse(mdp):
         TabularMDP(mdp.P, mdp.r, gamma=1.0)
     with pytest.raises(ValueError, match="adding up to 1"):
         TabularMDP(2 * mdp.P, mdp.r)
+    unknown = mdp.P.copy()
+    unknown[1, 0, 2] = np.nan
+    for arguments in ((unknown, mdp.r), (mdp.P, mdp.r, 0.9, np.full(len(mdp.r), np.nan))):
+        with pytest.raises(ValueError, match="P and rho must hold laws"):
+            TabularMDP(*arguments)
     with pytest.raises(ValueError, match="must be"):
         TabularMDP(mdp.P, mdp.r.T)

@@ -40,7 +40,7 @@ def test_cubic_newton_is_the_papers_loop(problem):
         values.append(parts(x)[0])
         constants.append(M)
         M = max(M / 2, 0.05)
-    result = gnsopt.CubicNewton("exact", metric=None, M_min=0.05).minimize(problem, maxiter=6, gtol=0)
+    result = gnsopt.CubicNewton("exact", metric=None, M_min=0.05, growth="paper").minimize(problem, maxiter=6, gtol=0)
     np.testing.assert_allclose(result.trace["fun"][1:], values, rtol=1e-10)
     np.testing.assert_array_equal(result.trace["M"][1:], constants)
 

@@ -168,6 +168,17 @@ def test_all_reach_the_minimum_of_a_quadratic(rule):
     np.testing.assert_allclose(result.x, c, atol=1e-8)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_can_be_chosen_among_the_options(rule):
+    """The fields of a solver stay as they were given: the defaults of Adam are not those of its replacement."""
+    options = {"rule": rule, "lr": 1e-3, "maxiter": 5, "gtol": 0.0}
+    run = minimize(rosenbrock, START, jac=slope, method="adaptive", options=options)
+    np.testing.assert_array_equal(
+        run.x, Adaptive(rule, lr=1e-3).minimize(Callables(rosenbrock, 2, jac=slope), START, maxiter=5, gtol=0.0).x
+    )
+    assert (Adaptive(rule).betas, Adaptive(rule).eps) == (None, None)
+
+
 def test_forms_of_the_step_size_agree():
     steps = np.linspace(0.02, 0.01, 10)
     np.testing.assert_array_equal(path("adam", 10, lr=steps), path("adam", 10, lr=lambda k: steps[k]))
@@ -181,6 +192,7 @@ def test_divergence_ends_with_a_status():
 
     result = Adaptive("gradient", lr=10.0).minimize(Callables(fun, 2, jac=lambda x: x), [1.0, 1.0])
     assert result.status == Status.STEP_FAILURE
+    assert "take a smaller lr" in result.message
     np.testing.assert_array_equal(result.x, [1, 1])
 
 
@@ -192,6 +204,8 @@ def test_divergence_ends_with_a_status():
         ({"lr": [0.1, np.nan]}, "lr="),
         ({"betas": (0.9,)}, "betas=.*2 numbers"),
         ({"betas": (0.9, 1.0)}, "betas="),
+        ({"betas": 0.9}, "betas=0.9"),
+        ({"betas": "ab"}, "betas="),
         ({"eps": 0.0}, "eps="),
         ({"rule": "sketched", "sketch": 0}, "sketch="),
     ],

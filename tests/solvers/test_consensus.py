@@ -96,6 +96,25 @@ def test_seeds(anisotropic):
     assert not np.array_equal(one.x, consensus_based(rastrigin, [1.0, 2.0], seed=4, **settings).x)
 
 
+def test_values_come_as_numbers_or_as_arrays_of_one():
+    settings = {"T": 0.1, "particles": 10}
+    one = consensus_based(rastrigin, [1.0, 2.0], **settings)
+    for wrap in (lambda f: np.array([f]), lambda f: np.array([[f]]), np.float64):
+        np.testing.assert_array_equal(
+            consensus_based(lambda x, w=wrap: w(rastrigin(x)), [1.0, 2.0], **settings).x, one.x
+        )
+    for wrong in (lambda x: x, lambda x: None, lambda x: 1j):
+        with pytest.raises(ValueError, match="one real number"):
+            consensus_based(wrong, [1.0, 2.0], **settings)
+
+
+def test_without_a_finite_value_there_is_no_consensus():
+    with pytest.raises(ValueError, match="no finite value at the 10 particles of step 0"):
+        consensus_based(lambda x: np.nan, [1.0, 2.0], particles=10)
+    some = consensus_based(lambda x: rastrigin(x) if x[0] > 1 else np.nan, [1.0, 2.0], particles=10, T=0.1)
+    assert np.isfinite(some.x).all()
+
+
 def test_misuse():
     with pytest.raises(ValueError, match="sigma=.*alpha="):
         ConsensusHopping(sigma=1.0)

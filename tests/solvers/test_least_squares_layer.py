@@ -83,6 +83,17 @@ def test_cross_given_is_cross_by_the_complex_step():
     np.testing.assert_allclose(LeastSquaresLayer(residual, jac, 2, cross=cross).pull_back(w, P, C), one, rtol=1e-12)
 
 
+@pytest.mark.parametrize("turn", [np.abs, np.real, lambda p: np.array([float(p[0]), p[1]])])
+def test_what_is_not_analytic_is_refused(turn):
+    """The complex step of abs is zero, and so would be the derivative."""
+    w = np.array([0.8, 0.4])
+    layer = LeastSquaresLayer(lambda w, p: residual(w, turn(p)), lambda w, p: jac(w, turn(p)), 2)
+    with pytest.raises(ValueError, match="not analytic in p.*cross=|no complex p.*cross="):
+        layer.pull_back(w, np.abs(P), C)
+    given = LeastSquaresLayer(layer.residual, layer.jac, 2, cross=lambda w, p, a: np.ones(2))
+    np.testing.assert_array_equal(given.pull_back(w, np.abs(P), C), [-1, -1])
+
+
 def test_misuse():
     with pytest.raises(ValueError, match="ridge"):
         LeastSquaresLayer(residual, jac, 2, ridge=-1.0)

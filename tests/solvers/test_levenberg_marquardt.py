@@ -1,5 +1,7 @@
 """Levenberg-Marquardt: the step, least squares in one step, the rank-one identity, NIST's problems."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
@@ -37,6 +39,39 @@ def test_first_step_is_the_damped_normal_equations():
     predicted = model + 0.5 * mu * np.sum((x1 - x0) ** 2)
     actual = problem.fun(x0, problem.prepare(x0)) - result.fun
     assert result.trace["ratio"][1] == pytest.approx(actual / (predicted), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda b, x: np.abs(b[0]) * np.exp(-np.abs(b[1]) * x), r"b\[0\]"),
+        (lambda b, x: b[0] * np.exp(-np.real(b[1]) * x), r"b\[1\]"),
+        (lambda b, x: b[0] + float(b[1]) * x, r"b\[1\]"),
+        (lambda b, x: b[0] + math.hypot(*b) * x, "jac="),
+    ],
+)
+def test_models_that_are_not_analytic_are_refused(model, message):
+    """The complex step of abs is zero: the start would pass for the solution."""
+    x = np.linspace(0, 3, 20)
+    with pytest.raises(ValueError, match=message):
+        NonlinearRegression(model, x, np.exp(-2 * x), [1.0, 1.0])
+    NonlinearRegression(model, x, np.exp(-2 * x), [1.0, 1.0], jac=lambda b, x: np.ones((20, 2)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda b, x: np.maximum(b[0], 0.0) * x + b[1],
+        lambda b, x: np.where(b[0].real > 0.5, b[0] * x, 2 * b[1]),
+        lambda b, x: np.exp(-b[1] * x * 1e5) + b[0],  # differences are worth nothing
+        lambda b, x: 1e12 + b[0] * x + 0 * b[1],
+        lambda b, x: b[0] + np.log(b[1] * x),  # not finite
+        lambda b, x: b[0] + np.log((b[1] - 1) * x),
+    ],
+)
+def test_analytic_models_are_taken_however_rough(model):
+    x = np.linspace(0, 3, 20)
+    NonlinearRegression(model, x, np.exp(-2 * x), [1.0, 0.0])
 
 
 @pytest.mark.parametrize("damping", ["gain", "gradient", "residual"])

@@ -184,6 +184,8 @@ def test_divergence_has_a_status():
     result = HeavyBall(1.0, 1.0, metric=None).minimize(problem, maxiter=3000)
     assert result.status == Status.STEP_FAILURE
     assert np.isfinite(result.fun)
+    assert result.message.startswith(Status.STEP_FAILURE.message)
+    assert "the method diverges: f is not smooth with this L" in result.message
 
 
 @pytest.mark.parametrize(("smooth", "convex"), [(1.0, None), (None, 1.0), (1.0, 2.0), (-1.0, 0.0), ("1", 0)])

@@ -101,6 +101,13 @@ def test_cosine_power():
     "call",
     [
         lambda: linear_decay(0),
+        lambda: bound([1.0, 1.0], [1.0], 1.0),
+        lambda: bound([1.0, 1.0], 1.0, 1.0),
+        lambda: bound([1.0, 1.0], [1.0, np.nan], 1.0),
+        lambda: bound([1.0, 1.0], [1.0, -1.0], 1.0),
+        lambda: bound([1.0, 1.0], [1.0, 1.0], -1.0),
+        lambda: bound([1.0, 1.0], [1.0, 1.0], np.nan),
+        lambda: refined([1.0, 2.0], power=np.nan),
         lambda: linear_decay(3, R=-1),
         lambda: from_weights([1.0, 0.0]),
         lambda: refined([1.0]),
