@@ -215,6 +215,7 @@ _WITH_PARAMETERS = (
 
 CURVATURES: dict[str, Any] = {**curvature.NAMES, **{name: curvature.resolve(name) for name in _WITH_PARAMETERS}}
 
+# Smooth ones with minima: `TwoLayerReLU` has kinks there, and `CoordinateDifferences` no Hessian but its diagonal.
 PROBLEMS: dict[str, Callable[[], Objective]] = {
     "logistic": _logistic,
     "logistic-breast-cancer": _logistic_breast_cancer,

@@ -26,6 +26,8 @@ from gnsopt.cli.scipy_method import SciPyMethod
 from gnsopt.cli.screen import Meter
 from gnsopt.curvature import models
 from gnsopt.solvers import SOLVERS
+from gnsopt.solvers.adaptive import RULES
+from gnsopt.solvers.target_surrogate import METRICS
 
 
 @pytest.fixture(autouse=True)
@@ -385,6 +387,8 @@ def test_methods_lists_all_that_can_be_named(gns):
     assert code == 0
     for name in (*SOLVERS, *models.NAMES, *models.PARSED, *models.METHODS, *SCIPY):
         assert name in out
+    for name in (*RULES, *METRICS):
+        assert f" {name}," in out or f" {name}\n" in re.sub(" +\n", "\n", out)
     for name in CURVATURES:
         assert type(read_method(f"gns:{name}").curvature) is type(models.resolve(name))
 

@@ -11,6 +11,8 @@ from gnsopt.cli.screen import output
 from gnsopt.curvature import NAMES
 from gnsopt.curvature.selection import DESCRIPTIONS, METHODS
 from gnsopt.registry import load_solvers
+from gnsopt.solvers.adaptive import RULES
+from gnsopt.solvers.target_surrogate import METRICS
 
 CURVATURES = {
     "auto": "the Hessian of a convex problem, otherwise Gauss-Newton where there is one",
@@ -40,6 +42,10 @@ CURVATURES = {
     "sophia": "Sophia's diagonal: Newton steps of each variable, clipped at 1; sophia:0.1 at 0.1",
     "majorizer": "Boehning's bound of the Hessian, factorised once (logistic, softmax, squared loss)",
 }
+SETTINGS = {
+    "adaptive": ("rule", tuple(RULES)),
+    "target-surrogate": ("target_metric", METRICS),
+}
 
 
 def methods() -> int:
@@ -49,6 +55,8 @@ def methods() -> int:
     takes = [name for name, solver in solvers.items() if "curvature" in solver.settings()]
     screen.print("NAME[:curvature[:linear solver]] or scipy:NAME, such as gns, gns:fisher, gns:exact:cg\n")
     screen.print(_listing("methods", {name: _summary(solver) for name, solver in solvers.items()}))
+    named = {method: f"{field}= {', '.join(values)}" for method, (field, values) in SETTINGS.items()}
+    screen.print(_listing("rules and metrics of methods, in Python: minimize(..., options={name: value})", named))
     curvatures = CURVATURES | {name: _summary(model) for name, model in NAMES.items() if name not in CURVATURES}
     screen.print(_listing(f"curvatures (of {', '.join(takes)})", curvatures))
     screen.print(

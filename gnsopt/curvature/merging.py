@@ -59,6 +59,12 @@ def merge(
     Solved for the correction of the weighted mean c, ``(sum_i lam_i F_i)^{-1} sum_i lam_i F_i (theta_i - c)``, so that
     equal models give that model whatever the matrices. [1] divides each diagonal by its norm and raises it to 1e-6 at
     least: pass such diagonals.
+
+    Examples
+    --------
+    >>> from gnsopt.curvature import merge
+    >>> merge([[1, 1], [2, 2]], [[1, 1], [1, 3]])
+    array([1.5 , 1.75])
     """
     theta = np.array(models, dtype=float)
     if theta.ndim != 2 or 0 in theta.shape or not np.isfinite(theta).all():

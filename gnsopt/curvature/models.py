@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -232,6 +233,10 @@ PARSED: dict[str, Callable[[str], Any]] = {
     "adahessian": lambda beta2: AdaHessian(float(beta2)),
     "sophia": lambda rho: Sophia(rho=float(rho)),
 }
+ALIASES = {  # what others call it
+    **{"kronecker": "kfac", "hessian": "exact", "newton": "exact", "gn": "gauss_newton", "identity": "zero"},
+    **{"none": "zero", "bfgs": "secant", "quasi_newton": "secant", "sr1": "secant:sr1"},
+}
 FORMS = (
     "'lazy:m' or 'lazy:m:model', 'topk:k', 'subsampled:fraction', 'sketch:m' or 'sketch:m:kind', 'subspace:k', "
     "'projected:absolute', 'secant:sr1', 'mfac:m', 'mfac:gauss_newton', 'kfac:fisher', 'mkor:rank', 'tract:first', "
@@ -274,6 +279,15 @@ def resolve(curvature: Any) -> Any:
             return PARSED[name](setting)
         return NAMES[name].using(setting.replace("_", "-")) if setting else NAMES[name]
     except KeyError:
-        raise ValueError(f"curvature={curvature!r} is unknown; choose one of {sorted(NAMES)}, or {FORMS}") from None
+        hint = f"{_meant(name)}choose one of {sorted(NAMES)}, or {FORMS}"
+        raise ValueError(f"curvature={curvature!r} is unknown; {hint}") from None
     except ValueError as error:
         raise ValueError(f"curvature={curvature!r}: {error}; write {FORMS}") from None
+
+
+def _meant(name: str) -> str:
+    """Return a guess at what a name that is unknown should be, as the beginning of a sentence."""
+    name = name.lower()
+    close = difflib.get_close_matches(name, [*NAMES, *PARSED, *ALIASES], n=1)
+    guess = ALIASES.get(name) or (ALIASES.get(close[0], close[0]) if close else "")
+    return f"did you mean {guess!r}? Otherwise " if guess and guess != name else ""

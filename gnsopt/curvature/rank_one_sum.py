@@ -66,6 +66,12 @@ class RankOneSum:
     ----------
     [1] Frantar, Kurtic, Alistarh, "M-FAC: efficient matrix-free approximations of second-order information",
        2107.03356.
+
+    Examples
+    --------
+    >>> from gnsopt.curvature import RankOneSum
+    >>> RankOneSum([[3, 0, 0], [0, 4, 0]], count=1).solve(1.0, [10, 17, 1])
+    array([1., 1., 1.])
     """
 
     rows: Any = "fisher"

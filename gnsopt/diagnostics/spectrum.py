@@ -178,6 +178,13 @@ def spectrum(
     ------
     ValueError
         If a number is out of range, or `n` is missing.
+
+    Examples
+    --------
+    >>> from gnsopt.diagnostics import spectrum
+    >>> found = spectrum([[2, 0, 0], [0, 1, 0], [0, 0, -1]])
+    >>> found.inertia(), round(found.trace(), 12)
+    ((1.0, 0.0, 2.0), 2.0)
     """
     form = as_matrix(A, n, kind)
     for name, value in (("probes", probes), ("steps", steps)):

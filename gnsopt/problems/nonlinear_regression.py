@@ -56,6 +56,17 @@ class NonlinearRegression(Composite):
     ------
     ValueError
         If the responses or the start are not finite vectors, or the model is not analytic.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gnsopt
+    >>> from gnsopt.problems import NonlinearRegression
+    >>> x = np.linspace(0, 3, 20)
+    >>> y = 2 * np.exp(-0.5 * x)
+    >>> problem = NonlinearRegression(lambda b, x: b[0] * np.exp(-b[1] * x), x, y, b0=[1.0, 1.0])
+    >>> print(gnsopt.minimize(problem, method="levenberg-marquardt").x.round(6))
+    [2.  0.5]
     """
 
     def __init__(

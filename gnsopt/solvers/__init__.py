@@ -1,6 +1,7 @@
 """The solvers, one paper's algorithm a file, and the table of their names."""
 
 from gnsopt.solver import Solver
+from gnsopt.solvers import schedules
 from gnsopt.solvers.accelerated_newton import AcceleratedNewton
 from gnsopt.solvers.adaptive import Adaptive
 from gnsopt.solvers.consensus import ConsensusHopping, consensus_based
@@ -10,6 +11,7 @@ from gnsopt.solvers.fast_gradient_method import FastGradientMethod
 from gnsopt.solvers.grad_norm_smooth import GradNormSmooth
 from gnsopt.solvers.gradient_method import GradientMethod
 from gnsopt.solvers.gradient_transport import GradientTransport
+from gnsopt.solvers.least_squares_layer import LeastSquaresLayer
 from gnsopt.solvers.levenberg_marquardt import LevenbergMarquardt
 from gnsopt.solvers.momentum import HeavyBall, Nesterov, RobustMomentum, SpectralMomentum, TripleMomentum
 from gnsopt.solvers.super_newton import SuperNewton
@@ -47,6 +49,7 @@ __all__ = [
     "GradientMethod",
     "GradientTransport",
     "HeavyBall",
+    "LeastSquaresLayer",
     "LevenbergMarquardt",
     "Nesterov",
     "RobustMomentum",
@@ -55,4 +58,5 @@ __all__ = [
     "TargetSurrogate",
     "TripleMomentum",
     "consensus_based",
+    "schedules",
 ]

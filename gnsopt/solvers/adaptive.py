@@ -73,6 +73,14 @@ class Adaptive(Solver):
         Seed of the sketches.
     max_trials : int, default=60
         Trials of a step size at the most.
+
+    Examples
+    --------
+    >>> import gnsopt
+    >>> X, y = gnsopt.datasets.make_logistic(60, 5, seed=0)
+    >>> result = gnsopt.minimize(gnsopt.Logistic(X, y, l2=0.1), method="adaptive", options={"rule": "adan"})
+    >>> result.success
+    True
     """
 
     order: ClassVar[int] = 1
@@ -93,7 +101,7 @@ class Adaptive(Solver):
         if self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r} is unknown; {suggest(str(self.rule), RULES)}")
         many, (betas, eps) = len(RULES[self.rule][1]), self._resolved()
-        if not (np.shape(betas) == (many,) and all(isinstance(beta, Real) and 0 <= beta < 1 for beta in betas)):
+        if not (np.shape(betas) == (many,) and all(isinstance(beta, Real) and 0 <= float(beta) < 1 for beta in betas)):
             raise ValueError(f"betas={betas!r} must be {many} numbers in [0, 1) for rule={self.rule!r}")
         if not (isinstance(eps, Real) and 0 < float(eps) < np.inf and 0 <= self.spread < np.inf):
             raise ValueError(f"eps={eps!r} must be above 0 and spread={self.spread} at least 0, both finite")

@@ -261,6 +261,14 @@ def consensus_based(
     ------
     ValueError
         If an argument is out of range, `fun` returns no number, or not one of its values at the particles is finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnsopt.solvers import consensus_based
+    >>> found = consensus_based(lambda x: np.sum(x**2 - 10 * np.cos(2 * np.pi * x)), [2.0, 2.0], dt=0.05, T=5.0)
+    >>> bool(np.max(np.abs(found.x)) < 0.01)
+    True
     """
     x0 = check_x0(x0, None)
     for name, value in (("deviation", deviation), ("drift", drift), ("alpha", alpha), ("dt", dt), ("T", T)):

@@ -57,6 +57,17 @@ class LeastSquaresLayer:
     ------
     ValueError
         If ``n < 1`` or ``ridge < 0``.
+
+    Examples
+    --------
+    ``w = p^2``, and its derivative:
+
+    >>> import numpy as np
+    >>> from gnsopt.solvers import LeastSquaresLayer
+    >>> layer = LeastSquaresLayer(lambda w, p: w - p**2, lambda w, p: np.eye(2), n=2)
+    >>> w = layer.solve([1.0, 2.0]).x
+    >>> layer.pull_back(w, [1.0, 2.0], dw=[1.0, 1.0])
+    array([2., 4.])
     """
 
     def __init__(
@@ -165,7 +176,7 @@ class LeastSquaresLayer:
         for i, h in enumerate((CUBE_ROOT, CUBE_ROOT / 4)):
             (F, g), (F_, g_) = ((np.asarray(self.residual(w, q)), self.jac(w, q) @ a) for q in (p + h * v, p - h * v))
             found[i] = (g @ F - g_ @ F_) / (2 * h)
-            size = (norm(g) * norm(F - F_) + norm(g - g_) * norm(F)) / (2 * h)
+            size = float(norm(g) * norm(F - F_) + norm(g - g_) * norm(F)) / (2 * h)
         away, doubt = np.abs(slope @ v - found[0]), np.abs(found[0] - found[1])
         if away > 1e-3 * np.abs(found[0]) + 1e-5 * size + 10 * doubt:
             raise ValueError("residual or jac is not analytic in p (abs, real, conj, float): pass cross=")

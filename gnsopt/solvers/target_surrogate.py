@@ -70,6 +70,14 @@ class TargetSurrogate(Solver):
         Relative residual of inexact exact solves.
     max_trials : int, default=60
         Trials of eta per iteration, and of Armijo's rule per inner step, at the most.
+
+    Examples
+    --------
+    >>> import gnsopt
+    >>> X, y = gnsopt.datasets.make_logistic(60, 5, seed=0)
+    >>> solver = gnsopt.solvers.TargetSurrogate(target_metric="newton")
+    >>> solver.minimize(gnsopt.Logistic(X, y, l2=0.1)).nit
+    4
     """
 
     order: ClassVar[int] = 1

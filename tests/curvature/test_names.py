@@ -39,6 +39,33 @@ def test_names(name, model):
     assert resolve(model) is model
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("kronecker", "kfac"),
+        ("k-fac", "kfac"),
+        ("K-FAC", "kfac"),
+        ("m-fac", "mfac"),
+        ("majoriser", "majorizer"),
+        ("gauss-newtn", "gauss_newton"),
+        ("hessian", "exact"),
+        ("bfgs", "secant"),
+        ("top-k:3", "topk"),
+    ],
+)
+def test_what_was_meant(name, meant):
+    with pytest.raises(ValueError, match=f"{re.escape(name)}' is unknown; did you mean '{meant}'"):
+        resolve(name)
+    with pytest.raises(ValueError, match="'lazy' is unknown; choose one of"):
+        resolve("lazy")  # the name is right: what is missing stands in the list
+
+
+def test_aliases_lead_to_names():
+    for name in curvature.models.ALIASES.values():
+        resolve(name)
+    assert not set(curvature.models.ALIASES) & {*curvature.NAMES, *curvature.models.PARSED}
+
+
 def test_strategies():
     assert isinstance(resolve("secant:sr1").strategy, SR1)
     assert isinstance(resolve("secant:BFGS").strategy, BFGS)

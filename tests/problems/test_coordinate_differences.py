@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import rosen
 
 from gnsopt import GradNormSmooth
 from gnsopt.problems.coordinate_differences import CoordinateDifferences
+from gnsopt.testing import check_objective
 
 H = np.array([[3.0, 1.0, 0.0], [1.0, 2.0, -0.5], [0.0, -0.5, 4.0]])
 X = np.array([0.4, -1.0, 0.3])
@@ -20,6 +22,11 @@ def cubic(x):
 
 def gradient(problem, x):
     return problem.grad(x, problem.prepare(x))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_objective_keeps_the_contract(seed):
+    check_objective(CoordinateDifferences(rosen, 3), seed=seed)
 
 
 def test_forward_is_off_by_half_of_the_diagonal():

@@ -6,6 +6,7 @@ from scipy.optimize import OptimizeWarning, minimize
 
 from gnsopt.problems import TwoLayerReLU
 from gnsopt.problems.relu_convex import ConvexProgram, plane_vectors
+from gnsopt.testing import check_objective
 
 
 def data(n, d, seed=0):
@@ -29,6 +30,11 @@ def test_derivatives():
     np.testing.assert_allclose(problem.grad(x, z), numerical(problem, x), atol=1e-7)
     up, down = (problem.grad(x + t * v, problem.prepare(x + t * v)) for t in (1e-6, -1e-6))
     np.testing.assert_allclose(problem.hessp(x, z, v), (up - down) / 2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_objective_keeps_the_contract(seed):
+    check_objective(TwoLayerReLU(*data(12, 3), neurons=5, beta=0.1), seed=seed)
 
 
 def test_gauss_newton_is_the_hessian_where_the_network_fits():
