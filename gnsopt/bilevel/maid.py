@@ -160,7 +160,7 @@ class Maid(Method):
         while True:
             for rounds in range(self.max_rounds):
                 if rounds:
-                    if self.fixed or now.exhausted:
+                    if self.fixed or (now.exhausted and now.rho > delta):
                         raise EndOfRun("accuracy-floor")
                     eps, delta = self.gradient(now, self.nu * eps, self.nu * delta)
                 low = now.sandwich[0]
@@ -193,7 +193,8 @@ class Maid(Method):
             error = now.paper_error if self.bound == "paper" else now.error
             if error <= (1 - self.eta) * np.linalg.norm(now.z):
                 return eps, delta
-            if error + now.oracle.run.stationarity(now.theta, now.z) <= now.oracle.run.tol or now.exhausted:
+            small = error + now.oracle.run.stationarity(now.theta, now.z) <= now.oracle.run.tol
+            if small or (now.exhausted and now.rho > delta):
                 return eps, delta
             eps, delta = self.nu * eps, self.nu * delta
 

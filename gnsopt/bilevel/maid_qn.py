@@ -36,6 +36,7 @@ from gnsopt.bilevel.run import EndOfRun, Iterate, Method, Run
 WOLFE = 0.9  # a step is lengthened while the slope is more than this part of the first one (usual)
 LONGER = 2.5  # by this (chosen)
 REFINE = 10.0  # a refinement divides the lower gradient by this: E falls by its square (chosen)
+UNDECIDED, REFUSED = "undecided", "refused"  # why a line search found nothing: accuracy, or its limit of trials
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class MaidQN(Method):
             raise ValueError(f"lam={self.lam} must lie in (0, 1/2)")
         if not (isinstance(self.memory, int) and self.memory >= 0):
             raise ValueError(f"memory={self.memory!r} must be an integer >= 0")
+        if not (isinstance(self.max_trials, int) and self.max_trials >= 1 and self.longest > 0):
+            raise ValueError(
+                f"max_trials={self.max_trials!r} must be an integer >= 1, longest={self.longest!r} positive"
+            )
         for name in ("first", "share", "angle", "forcing"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in (0, 1)")
@@ -105,11 +110,12 @@ class MaidQN(Method):
             z = now.z
             p, alpha = self.direction(B, now, run, longest)
             found = self.search(oracle, run, now, p, alpha)
-            if found is None:  # -z of sufficient accuracy is a descent direction: then only accuracy can be lacking
+            if not isinstance(found, tuple):  # -z of sufficient accuracy is a descent direction
                 steepest = not len(B)
                 B.forget()
                 if not now.refine(REFINE, gradient=True) and steepest:
-                    raise EndOfRun("accuracy-floor")
+                    sharp = now.error <= self.angle * run.stationarity(now.theta, now.z)
+                    raise EndOfRun("step-failure" if found == REFUSED and sharp else "accuracy-floor")
                 continue
             after, alpha, refined, rejected = found
             self.sharpen(after, run)
@@ -199,8 +205,8 @@ class MaidQN(Method):
 
     def search(
         self, oracle: Oracle, run: Run, now: Evaluation, p: Array, alpha: float
-    ) -> tuple[Evaluation, float, int, int] | None:
-        """Return an accepted trial with its step and the numbers of refinements and rejections, or None."""
+    ) -> tuple[Evaluation, float, int, int] | str:
+        """Return an accepted trial with its step and the numbers of refinements and rejections, or why none."""
         refined = rejected = 0
         after, hoped = None, 0.0
         while refined + rejected < self.max_trials:
@@ -224,5 +230,5 @@ class MaidQN(Method):
             refined += 1
             side, other = (after, now) if Ep >= E else (now, after)
             if not side.refine(REFINE) and not other.refine(REFINE):
-                return None
-        return None
+                return UNDECIDED
+        return REFUSED

@@ -278,7 +278,10 @@ class BilevelProblem:
 
     def J_norm(self, x: Array, theta: Array) -> float:
         """Return an upper bound of the spectral norm of J at ``(x, theta)``."""
-        return float(self._call("J_norm", x, theta))
+        value = float(self._call("J_norm", x, theta))
+        if not 0 <= value < np.inf:
+            raise ValueError(f"J_norm returned {value}; it must be finite and not negative")
+        return value
 
     # --------------------------------------------------------------------------------------------- conveniences
 

@@ -241,7 +241,7 @@ class _Book:
             raise EndOfRun("not-finite")
         if self.best is None or now.high <= self.best.high:
             self.best = now
-        if size + (0.0 if np.isnan(now.error) else now.error) <= run.tol:
+        if size + now.error <= run.tol:  # an unknown error (NaN) is none that is small enough
             raise EndOfRun("stationary")
         if self.callback is not None and self.nit > 0:
             try:

@@ -19,11 +19,13 @@ from gnsopt.constrained.constraints import Constraints, Equalities, LinearEquali
 from gnsopt.constrained.matrices import csr
 from gnsopt.constrained.problem import ConstrainedProblem
 from gnsopt.objective import Objective
+from gnsopt.solver import suggest
 
 REFUSAL = (
     "AdaSketchNewton treats equality constraints; for inequalities and bounds use "
     "scipy.optimize.minimize(method='trust-constr') or 'SLSQP', or Ipopt (package cyipopt)"
 )
+KEYS = ("type", "fun", "jac", "hess", "args")  # of a dict; "hess" is of this library
 
 
 def from_scipy(objective: Objective, x0: Array, constraints: Any, bounds: Any = None) -> ConstrainedProblem:
@@ -94,12 +96,17 @@ def converted(one: Any, x0: Array) -> list[Constraints]:
         hess = one.hess if callable(one.hess) else None
         return _nonlinear(one.fun, one.jac, hess, one.lb, one.ub, x0, ())
     if isinstance(one, dict):
-        if one.get("type") != "eq":
+        for key in one:
+            if key not in KEYS:
+                raise ValueError(f"constraints: the dict's key {key!r} is unknown; {suggest(str(key), KEYS)}")
+        if str(one.get("type")).lower() != "eq":
             raise ValueError(f"constraints: type={one.get('type')!r}: {REFUSAL}")
         if "fun" not in one:
             raise ValueError("constraints: the dict has no 'fun'")
         args = one.get("args", ())
-        return _nonlinear(one["fun"], one.get("jac"), one.get("hess"), 0.0, 0.0, x0, tuple(args))
+        return _nonlinear(
+            one["fun"], one.get("jac"), one.get("hess"), 0.0, 0.0, x0, tuple(args) if np.iterable(args) else (args,)
+        )
     raise TypeError(
         f"constraints: {type(one).__name__} is not understood; pass NonlinearConstraint, LinearConstraint or a dict"
     )
@@ -110,7 +117,7 @@ def _nonlinear(
 ) -> list[Constraints]:
     if not callable(fun):
         raise TypeError(f"constraints: fun={fun!r} is not callable")
-    at_start = np.asarray(fun(x0.copy(), *args), dtype=float)
+    at_start = _numbers(fun, fun(x0.copy(), *args))
     if at_start.ndim > 1:
         raise ValueError(f"constraints: fun returned shape {at_start.shape}; it must be a vector")
     m = at_start.size
@@ -125,6 +132,19 @@ def _nonlinear(
         part = Equalities(some, x0.size, keep.size, rows, curved, target, args)
     part.jac(x0)  # a wrong shape shows before any work
     return [part]
+
+
+def _numbers(fun: Callable[..., Any], values: Any) -> Array:
+    """Return the values of `fun` as floats; NumPy would take None for NaN and a string for the number in it."""
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind == "O":
+            found = np.vectorize(float, otypes=[float])(found)
+    except (TypeError, ValueError):
+        found = np.array("")
+    if found.dtype.kind not in "biuf":
+        raise TypeError(f"constraints: fun={fun!r} returned {values!r}; it must return a vector of real numbers")
+    return found.astype(float)
 
 
 def _kept(fun: Callable[..., Any], jac: Any, hess: Any, keep: Array, m: int) -> tuple[Any, ...]:
@@ -205,15 +225,18 @@ def fixed(bounds: Any, n: int) -> list[Constraints]:
 
     Raises
     ------
-    ValueError
-        For a bound that is an inequality, or a wrong number of bounds.
+    TypeError, ValueError
+        For what is not pairs, a bound that is an inequality, or a wrong number of bounds.
     """
     if bounds is None:
         return []
     if isinstance(bounds, Bounds):
         low, high = bounds.lb, bounds.ub
     else:
-        pairs = [(-np.inf if a is None else a, np.inf if b is None else b) for a, b in bounds]
+        try:
+            pairs = [(-np.inf if a is None else float(a), np.inf if b is None else float(b)) for a, b in bounds]
+        except (TypeError, ValueError):
+            raise TypeError(f"bounds={bounds!r}: pass Bounds, or a pair (low, high) for each variable") from None
         if len(pairs) != n:
             raise ValueError(f"bounds: there are {len(pairs)} pairs for {n} variables")
         low, high = np.array(pairs, dtype=float).T

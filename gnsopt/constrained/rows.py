@@ -101,6 +101,8 @@ class DenseRows(RowSpace):
     def reduced(self, H: Any) -> tuple[Array, Array]:
         """Return eigenvalues and eigenvectors of ``Z'HZ``, the latter in the coordinates of x."""
         Z = self.Z
+        if Z.shape[1] == 0:  # as many independent constraints as variables: H is not asked for its products
+            return np.zeros(0), Z
         HZ = np.asarray(H @ Z)
         reduced = Z.T @ HZ
         values, W = np.linalg.eigh((reduced + reduced.T) / 2)

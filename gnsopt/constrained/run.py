@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from gnsopt._typing import Array
 from gnsopt.constrained.point import KKTPoint, largest
 from gnsopt.constrained.rows import RowSpace
 from gnsopt.constrained.safeguard import Ending
@@ -17,9 +19,10 @@ from gnsopt.exceptions import StepFailure
 
 NORMS = ("scaled", "inf", "2")
 ROUNDING = 1e4 * float(np.finfo(float).eps)
-BOTTOM = -1e20  # value of f at a feasible point below which the problem counts as unbounded (chosen)
+BOTTOM = -1e15  # value of f at a feasible point below which the problem counts as unbounded (chosen)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # trial points may lie anywhere; what is not finite is rejected
 def drive(
     iterates: Callable[[KKTPoint], Iterator[tuple[KKTPoint, dict[str, float]]]],
     p: KKTPoint,
@@ -49,7 +52,8 @@ def drive(
     maxtime : float, optional
         Seconds at the most.
     callback : callable, optional
-        ``callback(xk)`` or ``callback(intermediate_result=...)``; StopIteration ends the run.
+        ``callback(xk)`` or ``callback(intermediate_result=...)`` with x, fun, jac, nit, constr_violation, optimality;
+        StopIteration ends the run, which returns that point.
     keep_x : bool, default=False
         Keep the iterates in the trace.
     disp : bool, default=False
@@ -61,8 +65,14 @@ def drive(
         See `gnsopt.AdaSketchNewton.minimize`.
     """
     trace, clock = Trace(keep_x), Clock()
-    notify: Any = _notifier(callback)
     nit, best = 0, p
+
+    def told(*xk: Array, **by_name: OptimizeResult) -> None:
+        for state in by_name.values():
+            state.update(nit=nit, constr_violation=p.feasibility, optimality=p.optimality)
+        callback(*xk, **by_name)  # type: ignore[misc]
+
+    notify: Any = _notifier(functools.wraps(callback)(told) if callable(callback) else callback)  # keeps its signature
     scalars: dict[str, float] = {}
     clock.go()
     status = None if p.finite else KKTStatus.NOT_FINITE
@@ -99,7 +109,8 @@ def drive(
     except KeyboardInterrupt:
         status = KKTStatus.INTERRUPTED
     clock.pause()
-    return result(p if status.success else best, nit, status, trace)
+    here = status.success or status in (KKTStatus.CALLBACK, KKTStatus.UNBOUNDED)
+    return result(p if here else best, nit, status, trace)
 
 
 def judged(

@@ -67,8 +67,13 @@ def trust_region(lam: Array, b: Array, radius: float) -> Array:
         if abs(length - radius) <= 1e-10 * radius:
             break
         below, above = (mu, above) if length > radius else (below, mu)
-        new = mu + (length - radius) / radius * length**2 / float((u * u / d).sum())
+        bend = float((u * u / d).sum())  # may underflow; the bracket bisects then
+        new = mu + (length - radius) / radius * length * length / bend if bend > 0 else np.inf
         mu = new if below < new < above else 0.5 * (below + above)
+    else:
+        rest = float(np.linalg.norm(u[1:]))
+        if low < -10 * EPS * scale and rest < radius:  # lam + mu is lost in the rounding of lam: nearly the hard case
+            u[0] = np.copysign(np.sqrt(radius**2 - rest**2), -b[0])
     return np.asarray(u)
 
 

@@ -174,6 +174,11 @@ class RegularizationSearch(LinearClassifier):
         problems = []
         for k in used:
             kept, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            lacking = np.setdiff1d(np.arange(classes.size), codes[kept])
+            if lacking.size:
+                raise ValueError(
+                    f"cv: all samples of class {classes[lacking[0]]!r} are in fold {k}; spread it over two folds"
+                )
             train = family(X[kept], codes[kept], fit_intercept=self.fit_intercept)
             # theta belongs to C, whose penalty of the mean depends on the number of samples: one box for all folds
             problems.append(_Fold(train, on_other_rows(train, X[held], codes[held]), self.groups))

@@ -36,6 +36,7 @@ from gnsopt.linalg.sketches import keyed
 
 CHOICES = ("random", "uniform", "cyclic", "greedy")
 EPS = float(np.finfo(float).eps)
+GROWTH = 1e10  # for definite A the residual grows by sqrt(cond A) at the most, below 1e8 in float64 (chosen)
 
 
 def kaczmarz(
@@ -83,16 +84,18 @@ def kaczmarz(
     Raises
     ------
     ValueError
-        If the choice is unknown or does not go with blocks or `extended`.
+        If the choice is unknown or does not go with blocks or `extended`, b or x0 does not fit A, or A is zero and b
+        is not.
     """
     _check(choice, block)
     if extended and (block > 1 or choice == "greedy"):
         raise ValueError("extended=True is for single rows with choice 'random', 'uniform' or 'cyclic'")
     S = csr_array(A, dtype=float)
     m, n = S.shape
-    b = np.asarray(b, dtype=float)
-    x = np.zeros(n) if x0 is None else np.array(x0, dtype=float)
+    b, x = _vectors(b, x0, m, n)
     squares = np.asarray(S.multiply(S).sum(axis=1), dtype=float).ravel()
+    if not (squares.any() or extended) and b.any():
+        raise ValueError("A is zero and b is not: there is no row to project onto, and no solution")
     T = S.T.tocsr() if extended else None
     columns = np.asarray(S.multiply(S).sum(axis=0), dtype=float).ravel()
     z = b.copy()
@@ -158,18 +161,24 @@ def coordinate_descent(
     Returns
     -------
     Solution
-        Iterations are sweeps.
+        Iterations are sweeps. It has not converged where the residual grows `GROWTH`-fold: A is not definite.
+
+    Raises
+    ------
+    ValueError
+        If the choice is unknown or does not go with blocks, b or x0 does not fit A, or a diagonal entry of A is not
+        positive.
     """
     _check(choice, block)
     S = as_csr(A)
     d = positive_diagonal(S)
     n = d.size
-    x = np.zeros(n) if x0 is None else np.array(x0, dtype=float)
+    b, x = _vectors(b, x0, n, n)
     rng = keyed(seed, "coordinate descent")
-    r = np.asarray(b, dtype=float) - S @ x
+    r = b - S @ x
     target = rtol * float(np.linalg.norm(b))
     sizes = [float(np.linalg.norm(r))]
-    while sizes[-1] > target and len(sizes) <= sweeps and np.isfinite(sizes[-1]):
+    while sizes[-1] > target and len(sizes) <= sweeps and sizes[-1] <= GROWTH * sizes[0]:
         if block > 1:
             for index in _blocks(choice, d, block, rng):
                 rows = S[index]
@@ -220,6 +229,16 @@ def _check(choice: str, block: int) -> None:
         raise ValueError(f"block={block!r} must be an integer of at least 1")
     if block > 1 and choice == "greedy":
         raise ValueError("choice='greedy' is for block=1")
+
+
+def _vectors(b: Any, x0: Any, m: int, n: int) -> tuple[Array, Array]:
+    """The right-hand side, and a copy of the start."""
+    b = np.asarray(b, dtype=float)
+    x = np.zeros(n) if x0 is None else np.array(x0, dtype=float)
+    for name, v, size in (("b", b, m), ("x0", x, n)):
+        if v.shape != (size,):
+            raise ValueError(f"{name} has shape {v.shape}; A of shape ({m}, {n}) wants ({size},)")
+    return b, x
 
 
 def _order(choice: str, weight: Array, count: int, rng: np.random.Generator) -> IntArray:

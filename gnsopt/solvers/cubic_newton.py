@@ -47,7 +47,8 @@ class CubicNewton(Solver):
     growth : {"ratio", "paper"}, default="ratio"
         ``"paper"`` accepts a step whose decrease is that of the model, and halves M after it. ``"ratio"`` accepts a
         tenth of it and divides M by 100 where the model was right to 10 % (adaptive cubic regularisation), doubles it
-        where it promised four times too much: fewer Hessians where M varies along the run (measured on CUTEst).
+        where it promised four times too much: fewer Hessians where M varies along the run (measured on CUTEst). It
+        takes M0 and M_min times ``min(1, |g_0|_*)``, so that a small f is no other problem.
     max_trials : int, default=60
         Trials per iteration at the most.
     """
@@ -70,8 +71,10 @@ class CubicNewton(Solver):
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield the accepted points with ``M``, ``lam`` and ``trials``."""
-        curvature, M = start(self.curvature, x), self.M0
-        least = 1.0 if self.growth == "paper" else 0.1
+        curvature, least, size = start(self.curvature, x), 1.0, 1.0
+        if self.growth == "ratio":
+            least, size = 0.1, min(1.0, x.dual_norm)
+        M = self.M0 * size
         while True:
             H, promised = curvature(x), np.inf
             for trial in range(1, self.max_trials + 1):  # noqa: B007
@@ -92,7 +95,7 @@ class CubicNewton(Solver):
                 M /= 2
             else:
                 M = M / 100 if fall >= -0.9 * model else 2 * M if fall < -0.25 * model else M
-            x, M = y, max(M, self.M_min)
+            x, M = y, max(M, self.M_min * size)
             yield x, {"M": accepted, "lam": lam, "trials": trial}
 
 

@@ -31,6 +31,7 @@ from gnsopt.solvers.levenberg_marquardt import LevenbergMarquardt
 
 STEP = 1e-30
 CUBE_ROOT = float(np.cbrt(np.finfo(float).eps))  # relative step of central differences
+TRUSTED = 0.01  # differences of two steps that are further apart, relatively, tell nothing (chosen)
 
 
 class LeastSquaresLayer:
@@ -178,5 +179,6 @@ class LeastSquaresLayer:
             found[i] = (g @ F - g_ @ F_) / (2 * h)
             size = float(norm(g) * norm(F - F_) + norm(g - g_) * norm(F)) / (2 * h)
         away, doubt = np.abs(slope @ v - found[0]), np.abs(found[0] - found[1])
-        if away > 1e-3 * np.abs(found[0]) + 1e-5 * size + 10 * doubt:
+        allowed = 1e-3 * np.abs(found[0]) + 1e-5 * size
+        if doubt <= TRUSTED * np.abs(found[0]) and away > allowed + 10 * doubt:
             raise ValueError("residual or jac is not analytic in p (abs, real, conj, float): pass cross=")

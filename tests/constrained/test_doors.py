@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint, OptimizeWarning, minimize
+from scipy.optimize import (
+    Bounds,
+    LinearConstraint,
+    NonlinearConstraint,
+    OptimizeWarning,
+    minimize,
+    rosen,
+    rosen_der,
+    rosen_hess,
+)
 from scipy.sparse import csr_array
 
 import gnsopt
@@ -78,6 +87,30 @@ def test_linear_constraints_and_fixed_variables():
             np.testing.assert_allclose(result.multipliers, [1.0, 3.0], atol=1e-9)
 
 
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("m", [2, 3])
+def test_as_many_constraints_as_variables(m, door):
+    """The circle meets the diagonal in (1, 1); a third row repeats it. No Hessian of the constraints is given."""
+    rows = {"type": "eq", "fun": lambda x: np.array([x @ x - 2, x[0] - x[1], 2 * x[0] - 2 * x[1]])[:m]}
+    result = DOORS[door](rosen, [1.0, 2.0], jac=rosen_der, hess=rosen_hess, constraints=rows)
+    assert result.success
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-6)
+
+
+def test_nothing_left_to_choose():
+    one = gnsopt.minimize(bowl, [3.0], constraints={"type": "eq", "fun": lambda x: x**3 - 8})
+    np.testing.assert_allclose(one.x, 2.0, atol=1e-7)
+    fixed = gnsopt.minimize(bowl, np.ones(2), bounds=[(1, 1), (4, 4)])
+    assert fixed.success
+    np.testing.assert_allclose(fixed.x, [1.0, 4.0], atol=1e-9)
+
+
+def test_dicts_as_scipy_reads_them():
+    for given in ({"type": "EQ", "args": (3,)}, {"type": "eq", "args": 3}, {"type": "Eq", "args": [3]}):
+        result = gnsopt.minimize(bowl, np.ones(2), constraints={"fun": lambda x, a: x[0] - a, **given})
+        np.testing.assert_allclose(result.x, [3.0, 0.0], atol=1e-7)
+
+
 def test_constraints_that_restrict_nothing():
     free = LinearConstraint(np.eye(2), -np.inf, np.inf)
     result = gnsopt.minimize(lambda x: np.sum((x - 1) ** 2), np.zeros(2), constraints=free)
@@ -116,6 +149,10 @@ def bowl(x):
     return float(x @ x)
 
 
+def never(x):
+    raise AssertionError("the objective was evaluated")
+
+
 MISUSE = {
     "inequality dict": ({"type": "ineq", "fun": lambda x: x}, ValueError, "trust-constr"),
     "inequality": (NonlinearConstraint(lambda x: x, 0, 1), ValueError, "trust-constr"),
@@ -126,6 +163,14 @@ MISUSE = {
     "wrong jacobian": (NonlinearConstraint(lambda x: x, 0, 0, jac=lambda x: np.eye(3)), TypeError, "shape"),
     "matrix of values": (NonlinearConstraint(lambda x: np.eye(2), 0, 0), ValueError, "vector"),
     "not callable": ({"type": "eq", "fun": 3}, TypeError, "callable"),
+    "None": ({"type": "eq", "fun": lambda x: None}, TypeError, "<lambda>.* returned None"),
+    "None among values": ({"type": "eq", "fun": lambda x: [x[0], None]}, TypeError, "real numbers"),
+    "complex": (NonlinearConstraint(lambda x: x + 1j, 0, 0), TypeError, "<lambda>.* returned .*real numbers"),
+    "text": ({"type": "eq", "fun": lambda x: "3"}, TypeError, "returned '3'"),
+    "ragged": ({"type": "eq", "fun": lambda x: [x, x[0]]}, TypeError, "real numbers"),
+    "unknown key": ({"type": "eq", "fun": bowl, "jaco": bowl}, ValueError, "'jaco' is unknown; did you mean 'jac'"),
+    "a key far off": ({"type": "eq", "fun": bowl, "jacobian": bowl}, ValueError, "'jacobian' is unknown"),
+    "type no text": ({"type": 3, "fun": bowl}, ValueError, "type=3"),
     "no fun": ({"type": "eq"}, ValueError, "'fun'"),
     "no type": ({"fun": bowl}, ValueError, "type=None"),
     "not a constraint": (["eq"], TypeError, "str"),
@@ -139,7 +184,7 @@ MISUSE = {
 def test_misuse_is_refused_before_any_work(case, door):
     constraint, error, words = MISUSE[case]
     with pytest.raises(error, match=words):
-        DOORS[door](bowl, np.ones(2), constraints=constraint)
+        DOORS[door](never, np.ones(2), constraints=constraint)
 
 
 def test_bounds_that_are_inequalities_are_refused():
@@ -147,6 +192,9 @@ def test_bounds_that_are_inequalities_are_refused():
         gnsopt.minimize(bowl, np.ones(2), bounds=[(0, 1), (None, None)])
     with pytest.raises(ValueError, match="3 pairs"):
         gnsopt.minimize(bowl, np.ones(2), bounds=[(None, None)] * 3)
+    for bounds in (5, [(0, 0), 3], [(0, 0, 0)] * 2, [("a", "b")] * 2):
+        with pytest.raises(TypeError, match=r"bounds=.*a pair \(low, high\) for each"):
+            gnsopt.minimize(bowl, np.ones(2), constraints=LinearConstraint(np.eye(2), 0, 0), bounds=bounds)
 
 
 def test_other_solvers_name_this_one(hs77):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import rosen, rosen_der, rosen_hess
 
 from experiments.adasketch.problems import constrained_logistic, pde_control
 from gnsopt import AdaSketchNewton, ConstrainedProblem, datasets
@@ -162,6 +163,15 @@ def test_an_objective_without_a_bound():
     assert result.reason == "unbounded"
 
 
+def test_a_linear_objective_without_a_bound():
+    f = Callables(lambda x: x.sum(), 2, jac=lambda x: np.ones(2), hess=lambda x: np.zeros((2, 2)))
+    result = AdaSketchNewton().minimize(ConstrainedProblem(f, LinearEqualities([[1.0, 0.0]], [1.0]), [1.0, 1.0]))
+    assert result.reason == "unbounded"
+    assert result.nit <= 2
+    assert result.fun < -1e15, "the point that shows it"
+    assert result.constr_violation <= 1e-6 * np.abs(result.x).max()
+
+
 def test_limits_and_callbacks(hs77):
     result = AdaSketchNewton().minimize(hs77, maxiter=2)
     assert (result.reason, result.nit, len(result.trace)) == ("maxiter", 2, 3)
@@ -175,6 +185,29 @@ def test_limits_and_callbacks(hs77):
     result = AdaSketchNewton().minimize(hs77, callback=stop)
     assert (result.reason, result.status, result.nit) == ("callback", 99, 3)
     assert AdaSketchNewton().minimize(hs77, maxtime=1e-9).reason == "maxtime"
+
+
+def test_a_callback_that_stops_gets_its_point():
+    """Also where an earlier point had a smaller residual."""
+    problem = on_circle(rosen, rosen_der, rosen_hess, (2.0, -2.0))
+    whole = AdaSketchNewton().minimize(problem)
+    rises = np.flatnonzero(np.diff(whole.trace["gnorm"]) > 0) + 1
+    assert rises.size, "else nothing is tested"
+    for stop in (int(rises[0]), 1):
+        seen = []
+
+        def callback(intermediate_result, seen=seen, stop=stop):
+            seen.append(intermediate_result)
+            if len(seen) == stop:
+                raise StopIteration
+
+        result = AdaSketchNewton().minimize(problem, callback=callback)
+        np.testing.assert_array_equal(result.x, seen[-1].x)
+        for name in ("nit", "fun", "constr_violation", "optimality"):
+            assert seen[-1][name] == result[name], name
+    points = []
+    AdaSketchNewton().minimize(problem, callback=lambda xk: points.append(xk))
+    assert len(points) == whole.nit
 
 
 def test_a_solution_takes_no_step(hs77):

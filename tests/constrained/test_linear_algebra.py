@@ -122,6 +122,17 @@ def test_ball_models_are_minimised(seed, radius, hard):
     assert mu <= 1e-6 * scale or length >= radius * (1 - 1e-6)
 
 
+@pytest.mark.parametrize("low", [-1e200, -1e120, -1e17, -1.0])
+def test_ball_models_of_any_scale(low):
+    """``low u_0^2/2`` rules: the minimiser is on the boundary, along ``-e_0``, to the weight of the rest."""
+    u = trust_region(np.array([low, 1.0]), np.array([1.0, 1.0]), 1e-3)
+    assert np.linalg.norm(u) == pytest.approx(1e-3, rel=1e-9)
+    if low < -1e10:
+        np.testing.assert_allclose(u, [-1e-3, 0.0], atol=1e-12)
+    steep = trust_region(np.array([1.0, 2.0]), np.array([1e150, 0.0]), 1.0)
+    np.testing.assert_allclose(steep, [-1.0, 0.0], rtol=1e-9)
+
+
 def test_krylov_models_match_dense_ones():
     H, A = instance(n=12, low=-1.0)
     rows, sparse = DenseRows(A), SparseRows(csr_array(A))

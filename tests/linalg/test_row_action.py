@@ -161,3 +161,31 @@ def test_bad_settings(options, says):
 def test_coordinate_descent_wants_a_positive_diagonal():
     with pytest.raises(ValueError, match="diagonal entry in row 1 is 0.0"):
         coordinate_descent(np.diag([1.0, 0.0]), np.ones(2))
+
+
+def test_vectors_that_do_not_fit():
+    for solver in (kaczmarz, coordinate_descent):
+        with pytest.raises(ValueError, match=r"b has shape \(5,\).*wants \(6,\)"):
+            solver(np.eye(6), np.ones(5))
+        with pytest.raises(ValueError, match=r"x0 has shape \(6, 1\)"):
+            solver(np.eye(6), np.ones(6), x0=np.ones((6, 1)))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_matrix_of_zeros(choice):
+    with pytest.raises(ValueError, match="A is zero and b is not"):
+        kaczmarz(np.zeros((2, 2)), np.ones(2), choice=choice)
+    assert kaczmarz(np.zeros((2, 2)), np.zeros(2), choice=choice).converged
+    if choice != "greedy":
+        assert kaczmarz(np.zeros((2, 2)), np.ones(2), choice=choice, extended=True).converged
+
+
+@pytest.mark.parametrize(("choice", "block"), [*((choice, 1) for choice in CHOICES), ("cyclic", 2), ("random", 2)])
+def test_an_indefinite_matrix_ends_before_overflow(choice, block):
+    """Eigenvalues 3 and -1; within a block it is definite where the block is ``[0, 1]`` or ``[2, 3]``."""
+    A = np.kron(np.array([[1.0, 2.0], [2.0, 1.0]]), np.eye(2))
+    found = coordinate_descent(A, np.arange(1.0, 5.0), choice=choice, block=block, sweeps=300)
+    assert not found.converged
+    assert found.iterations < 300
+    assert np.isfinite(found.x).all()
+    assert found.residuals[-1] > 1e10 * found.residuals[0]

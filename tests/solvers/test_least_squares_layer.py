@@ -94,6 +94,17 @@ def test_what_is_not_analytic_is_refused(turn):
     np.testing.assert_array_equal(given.pull_back(w, np.abs(P), C), [-1, -1])
 
 
+def test_what_differences_cannot_follow_is_taken():
+    """Oscillations within a step, a kink, values that are not finite: the complex step has its derivative there."""
+    for turn, slope in (
+        (lambda p: np.sin(1e8 * p), lambda p: 1e8 * np.cos(1e8 * p)),
+        (lambda p: np.where(p.real > P, 2.0, 3.0) * p, lambda p: 3.0),
+        (lambda p: p * np.where(p.real > P, np.nan, 1.0), lambda p: 1.0),
+    ):
+        layer = LeastSquaresLayer(lambda w, p, t=turn: w - t(p), lambda w, p: np.eye(2), 2)
+        np.testing.assert_allclose(layer.pull_back(turn(P), P, C), slope(P) * C, rtol=1e-12)
+
+
 def test_misuse():
     with pytest.raises(ValueError, match="ridge"):
         LeastSquaresLayer(residual, jac, 2, ridge=-1.0)

@@ -64,6 +64,7 @@ def test_models_that_are_not_analytic_are_refused(model, message):
         lambda b, x: np.maximum(b[0], 0.0) * x + b[1],
         lambda b, x: np.where(b[0].real > 0.5, b[0] * x, 2 * b[1]),
         lambda b, x: np.exp(-b[1] * x * 1e5) + b[0],  # differences are worth nothing
+        lambda b, x: np.sin(1e8 * b[0] * x) + b[1],
         lambda b, x: 1e12 + b[0] * x + 0 * b[1],
         lambda b, x: b[0] + np.log(b[1] * x),  # not finite
         lambda b, x: b[0] + np.log((b[1] - 1) * x),
