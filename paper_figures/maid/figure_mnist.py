@@ -29,7 +29,7 @@ def draw(results: Results) -> Figure:
 
 
 def claim(results: Results) -> None:
-    """Accuracy falls along MAID; maid-qn is below HOAG with accelerated gradients below, and level with Newton below."""
+    """Accuracy falls along MAID; maid-qn is below HOAG with accelerated gradients below, level with Newton below."""
     budget = results.runs[0].facts["solver.maxwork"]
     qn = results[QN]
     for name in SCHEDULES:
