@@ -189,19 +189,22 @@ def test_limits_and_callbacks(hs77):
 
 def test_a_callback_that_stops_gets_its_point():
     """Also where an earlier point had a smaller residual."""
+
+    def ends(seen, stop):
+        def callback(intermediate_result):
+            seen.append(intermediate_result)
+            if len(seen) == stop:
+                raise StopIteration
+
+        return callback
+
     problem = on_circle(rosen, rosen_der, rosen_hess, (2.0, -2.0))
     whole = AdaSketchNewton().minimize(problem)
     rises = np.flatnonzero(np.diff(whole.trace["gnorm"]) > 0) + 1
     assert rises.size, "else nothing is tested"
     for stop in (int(rises[0]), 1):
         seen = []
-
-        def callback(intermediate_result, seen=seen, stop=stop):
-            seen.append(intermediate_result)
-            if len(seen) == stop:
-                raise StopIteration
-
-        result = AdaSketchNewton().minimize(problem, callback=callback)
+        result = AdaSketchNewton().minimize(problem, callback=ends(seen, stop))
         np.testing.assert_array_equal(result.x, seen[-1].x)
         for name in ("nit", "fun", "constr_violation", "optimality"):
             assert seen[-1][name] == result[name], name

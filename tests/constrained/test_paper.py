@@ -1,4 +1,4 @@
-"""Paper mode against the authors' saved runs: start norms, outer counts, the control problem; bounds and seeds."""
+"""Paper mode against saved start norms and a second implementation's counts; the control problem; bounds and seeds."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_start_norms_are_those_of_fortran_cutest(cutest, name):
 
 
 @pytest.mark.parametrize("name", OUTER)
-def test_outer_counts_are_the_published_ones(cutest, name):
+def test_outer_counts_are_those_of_a_second_implementation(cutest, name):
     result = EXACT.minimize(cutest(name, *SIZES.get(name, ())))
     assert result.success
     assert result.nit == OUTER[name]
