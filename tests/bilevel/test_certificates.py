@@ -1,11 +1,12 @@
 """Every certificate holds in every one of 240 random trials, and is not vacuous where it should be sharp."""
 
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
 import pytest
 
-from gnsopt.bilevel import Constants
+from gnsopt.bilevel import Constants, RidgePenalties, certify
 from gnsopt.bilevel import certificates as bounds
 from gnsopt.bilevel.hypergradient import Oracle
 from gnsopt.bilevel.run import Run
@@ -146,3 +147,63 @@ def test_the_estimates_are_seldom_violated():
         correct += np.linalg.norm(now.z - star.z) <= now.error
     assert inside >= 0.98 * TRIALS
     assert correct >= 0.9 * TRIALS
+
+
+# ------------------------------------------------------------------------------------------ rounding, in exact numbers
+
+
+def rational(a):
+    return np.vectorize(lambda v: Fraction(float(v)), otypes=[object])(a)
+
+
+def solve(H, b):
+    """Gaussian elimination in exact numbers."""
+    M = np.hstack([H, b[:, None]])
+    for i in range(len(b)):
+        k = i + int(np.argmax(np.abs(M[i:, i])))
+        M[[i, k]] = M[[k, i]]
+        for j in range(len(b)):
+            if j != i:
+                M[j] = M[j] - M[i] * (M[j, i] / M[i, i])
+    return M[:, -1] / np.diag(M)
+
+
+def exact_ridge(A, b, Av, bv, penalty, group):
+    """Return x*, f and grad f as fractions."""
+    A, b, Av, bv, penalty = (rational(a) for a in (A, b, Av, bv, penalty))
+    H = A.T @ A / len(b) + np.diag(penalty)
+    x = solve(H, A.T @ b / len(b))
+    r = Av @ x - bv
+    q = solve(H, Av.T @ r / len(bv))
+    z = np.array([-sum((penalty * x * q)[group == k], Fraction(0)) for k in range(group.max() + 1)])
+    return x, r @ r / (2 * len(bv)), z
+
+
+def norm(a):
+    return float(sum(v * v for v in a)) ** 0.5
+
+
+def test_rounding_is_part_of_the_certificate():
+    """Two columns agree to six digits, scales differ by 1e7, penalties go down to 1e-10."""
+    rng = np.random.default_rng(1)
+    for trial in range(40):
+        p, n, m = rng.integers(1, 6), rng.integers(2, 10), rng.integers(1, 8)
+        A = rng.standard_normal((n, p)) * 10 ** rng.uniform(-4, 3, p)
+        Av = rng.standard_normal((m, p)) * 10 ** rng.uniform(-3, 3)
+        b, bv = rng.standard_normal(n), rng.standard_normal(m) * 10 ** rng.uniform(-3, 2)
+        if p > 1:
+            A[:, -1], Av[:, -1] = A[:, 0] * (1 + 1e-6 * rng.standard_normal(n)), Av[:, 0] * 1.01
+        problem = RidgePenalties(A, b, Av, bv, groups=("single", "feature")[trial % 2])
+        theta = rng.uniform(-22, 3, problem.d)
+        found = certify(problem, theta, 1e-8)
+        x, f, z = exact_ridge(A, b, Av, bv, problem.penalties(theta), problem.group)
+        assert Fraction(found.low) <= f <= Fraction(found.high)
+        assert norm(rational(found.z) - z) <= found.error
+        assert norm(rational(found.x) - x) <= found.distance
+
+
+def test_the_allowance_for_rounding_is_small():
+    problem = ridge("feature", seed=0)
+    found = certify(problem, np.full(problem.d, -1.0), 1e-9)
+    assert found.high - found.low <= 1e-12 * found.high
+    assert found.error <= 1e-9

@@ -1,11 +1,23 @@
 """What a bilevel run must not say: converged where a step failed, stationary with an unknown error."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from gnsopt.bilevel import BilevelProblem, CrossValidation, minimize
+from gnsopt.bilevel import (
+    BilevelProblem,
+    Constants,
+    CrossValidation,
+    LogisticPenalties,
+    MultiBlock,
+    certify,
+    minimize,
+)
+from gnsopt.bilevel.maid import PRESETS, Maid
 from gnsopt.bilevel.maid_qn import MaidQN
 from gnsopt.estimators import RegularizationSearch
+from gnsopt.problems import Logistic
 
 
 def parabola(cross_t=lambda x, t, q: -q, **oracles):
@@ -55,3 +67,195 @@ def test_a_fold_without_a_class_is_refused_by_its_name():
     fold[y == "a"] = 0
     with pytest.raises(ValueError, match="class 'a'|class .*'a'"):
         RegularizationSearch(cv=fold).fit(X, y)
+
+
+# --------------------------------------------------------------------------------------------------- a mu that is wrong
+
+
+def shrinking(mu):
+    """h = e^t |x|^2 / 2 - sum x, whose curvature is e^t, and g = |x - 50|^2 / 2: theta goes to -log 50."""
+    return BilevelProblem(
+        n=2,
+        d=1,
+        lower=lambda x, t: (0.5 * np.exp(t[0]) * float(x @ x) - float(x.sum()), np.exp(t[0]) * x - 1),
+        hvp=lambda x, t: np.exp(t[0]) * np.eye(2),
+        cross_t=lambda x, t, q: np.exp(t) * float(x @ q),
+        upper=lambda x, t: (0.5 * float((x - 50) @ (x - 50)), x - 50, None),
+        mu=mu,
+        constants=lambda t: Constants(L=float(np.exp(t[0])), L_g=1.0, L_H=0.0, L_J=float(np.exp(t[0]))),
+        J_norm=lambda x, t: float(np.exp(t[0]) * np.linalg.norm(x)),
+        bounds=(-5, 5),
+    )
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_mu_that_is_wrong_at_the_result_certifies_nothing(blocks):
+    def made(mu):
+        return shrinking(mu) if blocks == 1 else MultiBlock([shrinking(lambda t: np.exp(t[0])), shrinking(mu)])
+
+    right = minimize(made(lambda t: float(np.exp(t[0]))), 0.0, certified=True, tol=1e-4)
+    assert right.certified
+    assert right.success
+    assert right.theta[0] == pytest.approx(-np.log(50), abs=1e-3)
+    wrong = minimize(made(1.0), 0.0, certified=True, tol=1e-4)
+    assert wrong.theta[0] < -1
+    assert not wrong.certified
+    assert not wrong.success
+    assert wrong.status == "wrong-mu"
+    assert "mu" in wrong.message
+    with pytest.raises(ValueError, match=r"mu\(theta\)=1 is wrong"):
+        certify(made(1.0), -3.0)
+
+
+# ------------------------------------------------------------------------------------------------------ options of MAID
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("eps0", -1.0),
+        ("delta0", np.nan),
+        ("alpha0", "x"),
+        ("alpha0", -1.0),
+        ("alpha0", np.ones(2)),
+        ("max_rounds", 0),
+        ("max_backtracks", 0),
+        ("eta", "half"),
+        ("rho_up", np.inf),
+        ("reference", "x"),
+        ("forcing", 0.0),
+    ],
+)
+def test_options_of_maid_are_checked(name, value):
+    with pytest.raises(ValueError, match=name):
+        Maid(**{name: value})
+
+
+def test_options_by_hand_win_over_the_preset():
+    paper = Maid()
+    for preset, values in PRESETS.items():
+        made = Maid(preset=preset)
+        for name, value in values.items():
+            assert getattr(made, name) == value
+            by_hand = getattr(paper, name)
+            if name != "lam":
+                assert getattr(Maid(**{"preset": preset, "lam": 1e-9, name: by_hand}), name) == by_hand
+    assert Maid(preset="later", eta=1e-4, lam=1e-8).eta == 1e-4
+    with pytest.raises(ValueError, match="preset"):
+        minimize(parabola(), 0.0, Maid(), preset="later")
+
+
+# --------------------------------------------------------------------------------------------------- oracles and data
+
+
+def test_an_oracle_may_return_an_array_of_one_number():
+    result = minimize(shrinking(lambda t: np.exp(t)), 0.0, certified=True, tol=1e-4)
+    assert result.certified
+    assert result.theta[0] == pytest.approx(-np.log(50), abs=1e-3)
+
+
+def changed(**oracles):
+    problem = shrinking(lambda t: np.exp(t))
+    for name, value in oracles.items():
+        if name in ("mu", "constants"):
+            setattr(problem, f"_{name}", value)
+        else:
+            problem._oracles[name] = value
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("oracles", "match"),
+    [
+        ({"mu": lambda t: np.ones(3)}, r"mu\(theta\) returned ndarray of shape \(3,\)"),
+        ({"mu": lambda t: None}, r"mu\(theta\) returned NoneType"),
+        ({"J_norm": lambda x, t: np.exp(t) * x}, r"J_norm\(x, theta\) returned ndarray of shape \(2,\)"),
+        ({"constants": lambda t: {"L": 1.0}}, r"constants\(theta\) returned dict"),
+        ({"cross_t": lambda x, t, q: None}, r"cross_t\(x, theta, q\) returned None"),
+    ],
+)
+def test_what_an_oracle_returns_is_checked(oracles, match):
+    with pytest.raises(TypeError, match=match):
+        minimize(changed(**oracles), 0.0, certified=True)
+
+
+def test_constants_must_be_constants():
+    with pytest.raises(TypeError, match="constants=.*must be Constants"):
+        parabola(constants={"L": 1.0})
+
+
+@pytest.mark.parametrize("method", ["maid-qn", "hoag", "implicit"])
+def test_an_unknown_linear_solver_is_named(method):
+    with pytest.raises(ValueError, match="linear='nope' is unknown; choose one of auto"):
+        minimize(parabola(), 0.0, method, linear="nope")
+
+
+@pytest.mark.parametrize(
+    ("theta", "match"),
+    [(np.nan, "theta contains NaN"), (9.0, r"theta\[0\]=9 is outside the box"), (np.zeros(3), r"theta: shape \(3,\)")],
+)
+def test_certify_checks_where(theta, match):
+    problem = shrinking(lambda t: np.exp(t))
+    assert certify(problem, 0.0).low <= 49.0**2 <= certify(problem, 0.0).high
+    with pytest.raises(ValueError, match=match):
+        certify(problem, theta)
+
+
+def test_certify_checks_its_tolerance():
+    with pytest.raises(ValueError, match="tol=-1"):
+        certify(shrinking(lambda t: np.exp(t)), 0.0, -1)
+
+
+def test_missing_data_are_named():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 2)), np.arange(20) % 2
+    for arguments, match in (
+        ((X, y, X[:0], y[:0]), r"X_val has shape \(0, 2\)"),
+        ((X[:0], y[:0], X, y), r"X_train has shape \(0, 2\)"),
+        ((X, None, X, y), "y_train=None"),
+        ((X, y, X, None), "y_val=None"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            LogisticPenalties(*arguments)
+
+
+class Maker:
+    """A callable that takes theta alone."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __call__(self, theta):
+        return made(self.X, self.y, theta)
+
+
+def made(X, y, theta):
+    return Logistic(X, y, l2=np.exp(theta))
+
+
+@pytest.mark.parametrize("kind", ["function", "partial", "object", "method"])
+def test_a_lower_level_may_be_any_callable_of_theta(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 2))
+    y = (X[:, 0] + rng.standard_normal(40) > 0).astype(int)
+    maker = Maker(X, y)
+    lower = {
+        "function": lambda t: made(X, y, t),
+        "partial": partial(made, X, y),
+        "object": maker,
+        "method": maker.__call__,
+    }[kind]
+    problem = BilevelProblem(
+        2,
+        2,
+        lower=lower,
+        upper=lambda x, t: (0.5 * float((x - 1) @ (x - 1)), x - 1, None),
+        cross_t=lambda x, t, q: np.exp(t) * x * q,
+        mu=lambda t: np.exp(t.min()),
+        bounds=(-5, 2),
+    )
+    result = minimize(problem, -1.0, tol=1e-6)
+    assert result.success
+    pair = partial(lambda x, theta, a: (0.5 * a * float((x - theta) @ (x - theta)), a * (x - theta)), a=1.0)
+    other = parabola()
+    assert not BilevelProblem(1, 1, lower=pair, upper=other.upper, mu=1.0)._makes_objectives

@@ -200,9 +200,7 @@ def test_scale_of_the_objective(solver, size):
     start_slope = float(np.max(np.abs(jac(FAR))))
     result = run(solver, fun, FAR, jac, lambda x: size * np.diag(D), gtol=1e-6 * start_slope)
     assert result.fun <= fun(FAR)
-    if solver == "cubic-newton" and size < 1:  # with M0 = 1 the first step is below the last digit of x
-        assert result.status == Status.PRECISION_LIMIT
-    elif solver in SECOND_ORDER:
+    if solver in SECOND_ORDER:
         assert result.success
 
 

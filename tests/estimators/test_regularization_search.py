@@ -146,3 +146,31 @@ def test_a_class_of_one_sample_cannot_be_held_out():
     X = np.random.default_rng(0).standard_normal((10, 2))
     with pytest.raises(ValueError, match="only one sample"):
         RegularizationSearch().fit(X, np.arange(10) == 0)
+
+
+def noisy():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 4))
+    return X, (X[:, 0] + rng.standard_normal(120) > 0).astype(int), np.arange(120) % 3
+
+
+def test_a_search_without_a_step_is_warned_of():
+    X, y, fold = noisy()
+    with pytest.warns(ConvergenceWarning, match="took no step from C0=0.1"):
+        search = RegularizationSearch(cv=fold).fit(1e-4 * X, y)
+    assert search.search_.nit == 0
+
+
+def test_a_search_that_starts_at_the_minimum_is_not():
+    X, y, fold = noisy()
+    C = RegularizationSearch(cv=fold, search_tol=1e-8).fit(X, y).C_
+    assert RegularizationSearch(cv=fold, C0=float(C[0])).fit(X, y).search_.nit == 0  # a warning would be an error
+
+
+def test_the_validation_loss_is_that_of_the_solved_lower_level():
+    X, y, fold = noisy()
+    with pytest.warns(ConvergenceWarning, match="the search stopped"):
+        search = RegularizationSearch(method="bome", search_iter=20, cv=fold).fit(X, y)
+    exact = held_out(X, y, fold, float(search.C_[0]))
+    assert abs(search.search_.fun - exact) > 1e-4
+    assert search.validation_loss_ == pytest.approx(exact, rel=1e-5)
