@@ -124,7 +124,7 @@ class TestRun:
         q = [b.dual_norm / a.dual_norm for a, b in itertools.pairwise(near)]
         wanted = [3]
         for ratio in q:
-            grown = int(np.ceil(wanted[-1] * np.clip((ratio / 0.3) ** 2, 2, 8))) if ratio > 0.3 else wanted[-1]
+            grown = int(np.ceil(wanted[-1] * np.clip((ratio / 0.15) ** 2, 2, 32))) if ratio > 0.15 else wanted[-1]
             wanted.append(min(grown, 64))
         assert sizes == wanted
         assert sizes[1] == sizes[2] > 2 * 3
