@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.bilevel.checks import check_mu
 from gnsopt.bilevel.hypergradient import Oracle
-from gnsopt.bilevel.problem import BilevelProblem, as_vector
+from gnsopt.bilevel.problem import BilevelProblem, as_start
 from gnsopt.bilevel.run import Run
+from gnsopt.point import Point
 
 REFINE = 100.0  # by which residuals are reduced at a time (chosen)
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known for certain at theta, given that the declared constants are true; up to rounding.
+    """What is known for certain at theta, given that the declared constants are true; rounding is allowed for.
+
+    The allowance is 4 units in the last place of the terms of each sum, not a bound for sums of any length.
 
     Parameters
     ----------
@@ -42,7 +47,7 @@ class Certificate:
 
 def certify(
     problem: BilevelProblem,
-    theta: ArrayLike,
+    theta: ArrayLike | float,
     tol: float = 1e-6,
     *,
     lower_solver: object = "newton",
@@ -54,8 +59,8 @@ def certify(
     ----------
     problem : BilevelProblem
         With ``mu``, ``constants`` and ``J_norm``.
-    theta : array_like of shape (d,)
-        Where.
+    theta : array_like of shape (d,) or float
+        Where, inside the problem's box; a number stands for a vector of it.
     tol : float, default=1e-6
         The error of the hypergradient, and the width of the interval relative to f, are brought below this where
         float64 allows it.
@@ -73,11 +78,17 @@ def certify(
     ------
     MissingRequirement
         If a constant is missing.
+    ValueError
+        If theta is not finite or outside the box, or mu is too large.
     """
+    if not (isinstance(tol, Real) and tol >= 0):
+        raise ValueError(f"tol={tol!r} must be a number >= 0")
     for block in problem.blocks:
         for name in ("mu", "constants", "J_norm", "cross_t"):
             block.require(name, "a certificate")
-    where = as_vector(theta, problem.d, "theta")
+    where = as_start(theta, *problem.bounds, "theta")
+    for block in problem.blocks:
+        check_mu(block, where, Point(block.objective(where), block.start()))
     run = Run(problem, where, *problem.bounds, 0.0, True)
     now = Oracle(run, lower_solver, linear, 0.1).at(where)
     now.solve(1e-2 * now.start)

@@ -49,7 +49,32 @@ def check_oracles(problem: BilevelProblem, theta: Array, names: tuple[str, ...])
     if "lower_theta" in names:
         _finite(as_vector(problem.lower_theta(x, theta), problem.d, "lower_theta"), "lower_theta")
     if problem.offers("mu"):
-        _check_mu(problem, theta, point)
+        check_mu(problem, theta, point)
+
+
+def mu_holds(problem: BilevelProblem, theta: Array, x: Array) -> bool:
+    """Whether no product with H at the result contradicts mu there.
+
+    Parameters
+    ----------
+    problem : BilevelProblem
+        One or many blocks.
+    theta : ndarray of shape (d,)
+        Upper variables.
+    x : ndarray of shape (n,)
+        Lower variables, the blocks one after the other.
+
+    Returns
+    -------
+    bool
+        False proves that mu is wrong; True proves nothing.
+    """
+    try:
+        for block, part in zip(problem.blocks, problem.split(x), strict=True):
+            check_mu(block, theta, Point(block.objective(theta), part))
+    except ValueError:
+        return False
+    return True
 
 
 def _finite(a: Array, name: str) -> None:
@@ -57,8 +82,23 @@ def _finite(a: Array, name: str) -> None:
         raise ValueError(f"{name} is not finite at theta0; choose another theta0 or x0")
 
 
-def _check_mu(problem: BilevelProblem, theta: Array, point: Point) -> None:
-    """A Ritz value is never below the least eigenvalue: one below mu proves that mu is wrong."""
+def check_mu(problem: BilevelProblem, theta: Array, point: Point) -> None:
+    """Raise where a Ritz value is below mu: none is below the least eigenvalue, so this proves that mu is wrong.
+
+    Parameters
+    ----------
+    problem : BilevelProblem
+        One block.
+    theta : ndarray of shape (d,)
+        Upper variables.
+    point : Point
+        A point of the lower level at `theta`.
+
+    Raises
+    ------
+    ValueError
+        With mu and the curvature.
+    """
     mu = problem.mu(theta)
     if not (np.isfinite(mu) and mu > 0):
         raise ValueError(
@@ -72,6 +112,10 @@ def _check_mu(problem: BilevelProblem, theta: Array, point: Point) -> None:
     if least < mu - SLACK * max(mu, scale):
         sign = "is not convex" if least < 0 else f"has curvature {least:.6g}"
         raise ValueError(
-            f"mu(theta)={mu:.6g} is wrong: the lower level {sign} at the first lower iterate; mu must be a lower bound "
+            f"mu(theta)={mu:.6g} is wrong: the lower level {sign} at theta={_short(theta)}; mu must be a lower bound "
             "of the eigenvalues of H for all x"
         )
+
+
+def _short(theta: Array) -> str:
+    return np.array2string(theta, precision=4, threshold=6)

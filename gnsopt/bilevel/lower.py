@@ -17,7 +17,7 @@ from gnsopt.bilevel.newton import InexactNewton
 from gnsopt.bilevel.problem import BilevelProblem
 from gnsopt.bilevel.run import EndOfRun, Run
 from gnsopt.curvature import Curvature, resolve
-from gnsopt.curvature.selection import AUTO, Engine
+from gnsopt.curvature.selection import AUTO, METHODS, Engine
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.linalg.forms import Form, Gram
 from gnsopt.linalg.metric import DiagonalMetric, Metric
@@ -204,6 +204,8 @@ class LowerSolver:
     """
 
     def __init__(self, problem: BilevelProblem, solver: Any, linear: str, forcing: float, run: Run) -> None:
+        if linear not in METHODS:
+            raise ValueError(f"linear={linear!r} is unknown; choose one of {', '.join(METHODS)}")
         self.problem, self.run = problem, run
         self.curvature = LowerCurvature(linear, forcing)
         self.counts, self._seen = Counts(), Counts()

@@ -26,15 +26,31 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gnsopt.bilevel.fields import check_count, check_positive
 from gnsopt.bilevel.hypergradient import Evaluation, Oracle
 from gnsopt.bilevel.run import EndOfRun, Iterate, Method, Run
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESET: Any = "preset"  # stands for the value of the preset: None has a meaning of its own
+PAPER = {
+    "eps0": 0.1,
+    "alpha0": "hoag",
+    "eta": 1e-4,
+    "lam": 1e-8,
+    "rho": 0.5,
+    "rho_up": 10 / 9,
+    "nu": 0.5,
+    "nu_up": 1.05,
+    "max_backtracks": 10,
+    "max_rounds": 50,
+    "test_error": True,
+}
+PRESETS: dict[str, dict[str, Any]] = {  # where they differ from the paper's
     "paper": {},
     "release": {"eta": 1e-4, "lam": 1e-8, "rho": 0.9, "rho_up": 10 / 9, "nu": 0.5, "nu_up": 1.05, "alpha0": 0.1},
     "later": {
@@ -92,7 +108,7 @@ class Maid(Method):
     fixed : bool, default=False
         Never change the accuracies: the method of fixed accuracy that MAID is compared with.
     preset : {"paper", "release", "later"}, default="paper"
-        Where the defaults come from; fields that are given by hand win.
+        Where the defaults come from (those above are the paper's); fields that are given by hand win.
     lower_solver : str or Solver, default="fista"
         As in `MaidQN`; ``"fista"`` takes constant steps with the declared ``mu`` and ``L``.
     linear : str, default="cg"
@@ -104,18 +120,18 @@ class Maid(Method):
     name: ClassVar[str] = "maid"
     requires: ClassVar[tuple[str, ...]] = ("upper", "cross_t", "mu", "constants", "J_norm")
 
-    eps0: float | None = 0.1
+    eps0: float | None = PRESET
     delta0: float | None = None
-    alpha0: Any = "hoag"
-    eta: float = 1e-4
-    lam: float = 1e-8
-    rho: float = 0.5
-    rho_up: float = 10 / 9
-    nu: float = 0.5
-    nu_up: float = 1.05
-    max_backtracks: int = 10
-    max_rounds: int = 50
-    test_error: bool = True
+    alpha0: Any = PRESET
+    eta: float = PRESET
+    lam: float = PRESET
+    rho: float = PRESET
+    rho_up: float = PRESET
+    nu: float = PRESET
+    nu_up: float = PRESET
+    max_backtracks: int = PRESET
+    max_rounds: int = PRESET
+    test_error: bool = PRESET
     bound: str = "paper"
     convex_upper: bool = False
     reference: float = 0.0
@@ -130,20 +146,22 @@ class Maid(Method):
         """Fill in the preset and check the hyper-parameters."""
         if self.preset not in PRESETS:
             raise ValueError(f"preset={self.preset!r} is unknown; choose one of {tuple(PRESETS)}")
-        defaults = {f.name: f.default for f in fields(self)}
-        for name, value in PRESETS[self.preset].items():
-            if getattr(self, name) == defaults[name]:
+        for name, value in {**PAPER, **PRESETS[self.preset]}.items():
+            given = getattr(self, name)
+            if isinstance(given, str) and given == PRESET:
                 object.__setattr__(self, name, value)
+        steps = {} if isinstance(self.alpha0, str) and self.alpha0 == "hoag" else {"alpha0": self.alpha0}
+        check_positive(eps0=self.eps0, delta0=self.delta0, eta=self.eta, lam=self.lam, forcing=self.forcing, **steps)
+        check_positive(rho=self.rho, rho_up=self.rho_up, nu=self.nu, nu_up=self.nu_up)
+        check_count(max_backtracks=self.max_backtracks, max_rounds=self.max_rounds)
         if not 0 < self.lam < self.eta < 1:
             raise ValueError(f"lam={self.lam} and eta={self.eta} must satisfy 0 < lam < eta < 1")
         if not (0 < self.rho < 1 and 0 < self.nu < 1 and self.rho_up >= 1 and self.nu_up >= 1):
             raise ValueError("rho and nu must lie in (0, 1), rho_up and nu_up be at least 1")
         if self.bound not in ("paper", "adjoint"):
             raise ValueError(f"bound={self.bound!r} must be 'paper' or 'adjoint'")
-        if not (self.alpha0 is None or self.alpha0 == "hoag" or self.alpha0 > 0):
-            raise ValueError(f"alpha0={self.alpha0!r} must be positive, 'hoag' or None")
-        if not 0 <= self.reference < 1:
-            raise ValueError(f"reference={self.reference} must lie in [0, 1)")
+        if not (isinstance(self.reference, Real) and 0 <= self.reference < 1):
+            raise ValueError(f"reference={self.reference!r} must lie in [0, 1)")
 
     def iterates(self, run: Run) -> Iterator[Iterate]:
         """Yield the start and the accepted iterates, with ``eps_asked``, ``alpha``, ``backtracks``, ``rounds``."""

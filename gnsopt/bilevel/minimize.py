@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import ArrayLike
-from gnsopt.bilevel.checks import check_oracles
-from gnsopt.bilevel.problem import BilevelProblem, as_bounds, as_vector
+from gnsopt.bilevel.checks import check_oracles, mu_holds
+from gnsopt.bilevel.problem import BilevelProblem, as_bounds, as_start
 from gnsopt.bilevel.result import BilevelResult
 from gnsopt.bilevel.run import Method, Run, drive
 from gnsopt.solver import suggest
@@ -97,11 +97,12 @@ def minimize(
     maxwork : float, optional
         Work at the most, in units of a lower gradient or a product with a Hessian.
     callback : callable, optional
-        ``callback(iterate)`` with ``iterate.theta``, ``.x``, ``.fun``, ``.z``; StopIteration ends the run.
+        ``callback(iterate)`` with ``iterate.theta``, ``.x``, ``.fun``, ``.z``, ``.work``; StopIteration ends the run.
     keep_theta : bool, default=False
         Keep the iterates in ``result.trace.x``.
     check : bool, default=True
-        Call every oracle once at the start and check shapes, finiteness and `mu`.
+        Call every oracle once at the start and check shapes, finiteness and `mu`; and `mu` at a certified result,
+        which is none where `mu` is wrong (status ``"wrong-mu"``).
     **options : dict
         Fields of the method.
 
@@ -119,21 +120,30 @@ def minimize(
     -----
     RuntimeWarning
         If certificates are asked for and the problem does not declare its constants.
+
+    Examples
+    --------
+    ``h = (x - theta)^2/2`` and ``g = (x - 1)^2/2``: the lower solution is theta, so theta is to be 1.
+
+    >>> from gnsopt import bilevel
+    >>> problem = bilevel.BilevelProblem(
+    ...     n=1,
+    ...     d=1,
+    ...     lower=lambda x, theta: (0.5 * float((x - theta) @ (x - theta)), x - theta),
+    ...     hvp=lambda x, theta: lambda v: v,
+    ...     cross_t=lambda x, theta, q: -q,
+    ...     upper=lambda x, theta: (0.5 * float((x - 1) @ (x - 1)), x - 1, None),
+    ...     mu=1.0,
+    ... )
+    >>> result = bilevel.minimize(problem, 0.0, tol=1e-8)
+    >>> print(result.status, result.theta.round(6))
+    stationary [1.]
     """
     if not isinstance(problem, BilevelProblem):
         raise TypeError(f"problem={type(problem).__name__} is not a BilevelProblem")
     solver = method if isinstance(method, Method) and not options else _build(method, options)
     low, high = problem.bounds if bounds is None else as_bounds(bounds, problem.d)
-    start = np.asarray(theta0, dtype=float)
-    theta = as_vector(np.full(problem.d, float(start)) if start.ndim == 0 else start, problem.d, "theta0")
-    if not np.isfinite(theta).all():
-        raise ValueError("theta0 contains NaN or infinity")
-    outside = np.flatnonzero((theta < low) | (theta > high))
-    if outside.size:
-        j = int(outside[0])
-        raise ValueError(
-            f"theta0[{j}]={theta[j]:g} is outside the box [{low[j]:g}, {high[j]:g}]; clip it or widen bounds"
-        )
+    theta = as_start(theta0, low, high, "theta0")
     if not (isinstance(tol, Real) and tol >= 0):
         raise ValueError(f"tol={tol!r} must be a number >= 0")
     for name, value in (("maxtime", maxtime), ("maxwork", maxwork)):
@@ -156,7 +166,11 @@ def minimize(
             check_oracles(block, theta, solver.requires)
     seconds, work = (np.inf if limit is None else float(limit) for limit in (maxtime, maxwork))
     run = Run(problem, theta, low, high, float(tol), bool(certified), seconds, work)
-    return drive(solver, run, maxiter=int(maxiter), callback=callback, keep_theta=keep_theta)
+    result = drive(solver, run, maxiter=int(maxiter), callback=callback, keep_theta=keep_theta)
+    if result.certified and check and not mu_holds(problem, result.theta, result.x):
+        result.certified = False
+        result.status = "interrupted" if result.status == "interrupted" else "wrong-mu"
+    return result
 
 
 def _build(method: Any, options: dict[str, Any]) -> Method:
@@ -170,5 +184,7 @@ def _build(method: Any, options: dict[str, Any]) -> Method:
     for name in options:
         if name not in known:
             raise ValueError(f"{name!r} is unknown to method {cls.name!r}; {suggest(name, known)}")
+    if isinstance(method, Method) and "preset" in options:
+        raise ValueError("preset: an instance has its fields already; give the preset where it is made")
     made: Method = make(**options)
     return made

@@ -21,6 +21,7 @@ oracle             returns                                                      
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -161,6 +162,7 @@ class BilevelProblem:
         elif not (constants is None or callable(constants)):
             raise TypeError(f"constants={constants!r} must be Constants or a callable constants(theta)")
         self._oracles = {name: value for name, value in given.items() if value is not None}
+        self._makes_objectives = lower is not None and _takes_one(lower)
         self.bounds = as_bounds(bounds, self.d)
         self._x0 = np.zeros(self.n) if x0 is None else as_vector(x0, self.n, "x0")
 
@@ -222,7 +224,7 @@ class BilevelProblem:
         Objective
             ``h(., theta)`` with its gradient and its Hessian as a form.
         """
-        if "lower" in self.__dict__.get("_oracles", {}) and _takes_one(self._oracles["lower"]):
+        if self.__dict__.get("_makes_objectives", False):
             made = self._oracles["lower"](theta)
             if not isinstance(made, Objective):
                 raise TypeError(f"lower(theta) returned {type(made).__name__}; it must return a gnsopt Objective")
@@ -234,7 +236,7 @@ class BilevelProblem:
     def lower(self, x: Array, theta: Array) -> tuple[float, Array]:
         """Return ``h(x, theta)`` and its gradient in x, shape (n,)."""
         given = self.__dict__.get("_oracles", {}).get("lower")
-        if given is not None and not _takes_one(given):
+        if given is not None and not self._makes_objectives:
             return value_and_gradient(given(x, theta), self.n, "lower")
         if given is None and type(self).objective is BilevelProblem.objective:
             self.require("lower", "the lower level")
@@ -249,7 +251,7 @@ class BilevelProblem:
 
     def cross_t(self, x: Array, theta: Array, q: Array) -> Array:
         """Return ``J' q`` of shape (d,), J the derivative of ``grad_x h`` in theta."""
-        return np.asarray(self._call("cross_t", x, theta, q), dtype=float)
+        return _returned(self._call("cross_t", x, theta, q), self.d, "cross_t(x, theta, q)")
 
     def hvp(self, x: Array, theta: Array) -> Any:
         """Return H at ``(x, theta)``: a callable ``v -> H v``, an array or a form."""
@@ -257,28 +259,30 @@ class BilevelProblem:
 
     def hdiag(self, x: Array, theta: Array) -> Array:
         """Return the diagonal of H, shape (n,)."""
-        return np.asarray(self._call("hdiag", x, theta), dtype=float)
+        return _returned(self._call("hdiag", x, theta), self.n, "hdiag(x, theta)")
 
     def lower_theta(self, x: Array, theta: Array) -> Array:
         """Return ``grad_theta h(x, theta)``, shape (d,)."""
-        return np.asarray(self._call("lower_theta", x, theta), dtype=float)
+        return _returned(self._call("lower_theta", x, theta), self.d, "lower_theta(x, theta)")
 
     def mu(self, theta: Array) -> float:
         """Return the strong convexity of ``h(., theta)``, positive."""
         if self._mu is None:
             self.require("mu", "certificates")
-        return float(self._mu(theta))
+        return _number(self._mu(theta), "mu(theta)")
 
     def constants(self, theta: Array) -> Constants:
         """Return the Lipschitz constants at `theta`."""
         if self._constants is None:
             self.require("constants", "certificates")
-        made: Constants = self._constants(theta)
+        made = self._constants(theta)
+        if not isinstance(made, Constants):
+            raise TypeError(f"constants(theta) returned {type(made).__name__}; it must return bilevel.Constants")
         return made
 
     def J_norm(self, x: Array, theta: Array) -> float:
         """Return an upper bound of the spectral norm of J at ``(x, theta)``."""
-        value = float(self._call("J_norm", x, theta))
+        value = _number(self._call("J_norm", x, theta), "J_norm(x, theta)")
         if not 0 <= value < np.inf:
             raise ValueError(f"J_norm returned {value}; it must be finite and not negative")
         return value
@@ -367,11 +371,27 @@ class LowerLevel(Objective):
 
 def _takes_one(oracle: Callable[..., Any]) -> bool:
     """Whether `oracle` takes theta alone, and so returns an Objective."""
-    code = getattr(oracle, "__code__", None)
-    if code is None:
+    try:
+        given = inspect.signature(oracle).parameters.values()
+    except (TypeError, ValueError):  # some builtins show none
         return False
-    bound = int(getattr(oracle, "__self__", None) is not None)
-    return bool(code.co_argcount - bound - len(oracle.__defaults__ or ()) == 1)
+    places = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return len(places) == 1 and not any(p.kind is p.VAR_POSITIONAL for p in given)
+
+
+def _number(value: Any, name: str) -> float:
+    """Return what an oracle gave as a float; an array of one number will do."""
+    raw = np.asarray(value)
+    if raw.size != 1 or raw.dtype.kind not in "fiub":
+        raise TypeError(f"{name} returned {type(value).__name__} of shape {raw.shape}; it must return a number")
+    return float(raw.reshape(()))
+
+
+def _returned(value: Any, size: int, name: str) -> Array:
+    """Return what an oracle gave as an array; its shape is checked where it is used."""
+    if value is None:
+        raise TypeError(f"{name} returned None; it must return an array of shape ({size},)")
+    return np.asarray(value, dtype=float)
 
 
 def as_vector(a: Any, size: int, name: str) -> Array:
@@ -402,6 +422,41 @@ def as_vector(a: Any, size: int, name: str) -> Array:
             f"{name}: shape {raw.shape} and dtype {raw.dtype}; it must be a real vector of shape ({size},)"
         )
     return np.array(raw, dtype=float).reshape(size)
+
+
+def as_start(theta: Any, low: Array, high: Array, name: str) -> Array:
+    """Return theta as a vector inside its box.
+
+    Parameters
+    ----------
+    theta : array_like of shape (d,) or float
+        What the user gave; a number stands for a vector of it.
+    low, high : ndarray of shape (d,)
+        The box.
+    name : str
+        Of the argument, for the error.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        The vector.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, not of this shape or outside the box.
+    """
+    given = np.asarray(theta)
+    where = as_vector(np.full(low.size, given) if given.ndim == 0 else given, low.size, name)
+    if not np.isfinite(where).all():
+        raise ValueError(f"{name} contains NaN or infinity")
+    outside = np.flatnonzero((where < low) | (where > high))
+    if outside.size:
+        j = int(outside[0])
+        raise ValueError(
+            f"{name}[{j}]={where[j]:g} is outside the box [{low[j]:g}, {high[j]:g}]; clip it or widen bounds"
+        )
+    return where
 
 
 def value_and_gradient(out: Any, n: int, name: str) -> tuple[float, Array]:

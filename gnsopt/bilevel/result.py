@@ -16,6 +16,7 @@ STATUSES = {
     "budget": "stopped: maxiter, maxtime or maxwork was used up; raise it",
     "not-finite": "stopped: f or the hypergradient is not finite; the result holds the best finite point",
     "not-convex": "stopped: the lower level is not strongly convex at the last point; narrow the box of theta",
+    "wrong-mu": "stopped: mu is not a lower bound of the curvature of the lower level at the result; correct mu",
     "step-failure": "stopped: no acceptable step within the trial limit; check cross_t and the constants",
     "interrupted": "interrupted by the user; the result holds the best point so far",
     "callback": "stopped by the callback (StopIteration)",

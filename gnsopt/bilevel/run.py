@@ -93,6 +93,8 @@ class Iterate:
         Whether `low`, `high` and `error` are rigorous.
     scalars : dict
         The method's own columns of the trace.
+    work : float, default=0.0
+        Work of the run up to it; written by the driver.
     """
 
     theta: Array
@@ -104,6 +106,7 @@ class Iterate:
     error: float
     certified: bool = False
     scalars: dict[str, float] = field(default_factory=dict)
+    work: float = 0.0
 
     @property
     def finite(self) -> bool:
@@ -232,7 +235,7 @@ class _Book:
     def accept(self, now: Iterate) -> None:
         """Write down an iterate, off the clock, and raise `EndOfRun` if it is the last one."""
         run, seconds, pause = self.run, self.run.seconds, time.perf_counter()
-        self.last, self.nit = now, self.nit + 1
+        self.last, self.nit, now.work = now, self.nit + 1, run.work.total
         size = run.stationarity(now.theta, now.z)
         row = {"nit": self.nit, "fun": now.fun, "gnorm": size, "time": seconds, "work": run.work.total}
         bounds = {"low": now.low, "high": now.high, "error": now.error}

@@ -64,9 +64,9 @@ class Sketched:
     The classical size is 4 n [1]; the one that is needed follows the effective dimension ``tr H (H + ridge)^{-1}``,
     which the growth rule finds without knowing it. The thresholds of the theory of adaptive sketches [2] are too
     small to be of use. The rule above takes the linear rate for ``sqrt(d_e/m)``, so that the size it asks for would
-    have given the rate `slow`; begun with 25 rows the default sketch came within two steps of the best fixed size on all
-    logistic regressions that were tried, where doubling from 0.3 takes up to four. A rule that waits for unit steps would never grow: with too small a
-    sketch steps are too long, and are cut.
+    have given the rate `slow`; begun with 25 rows the default sketch came within two steps of the best fixed size on
+    all logistic regressions that were tried, where doubling takes up to four. A rule that waits for unit steps would
+    never grow: with too small a sketch steps are too long, and are cut.
 
     ``E[(X'S'SX)^{-1}]`` exceeds ``(X'X)^{-1}`` by a factor of about ``1 / (1 - n/m)``; with a ridge the equivalent is
     ``E[(X'S'SX / t + ridge)^{-1}] ~ (X'X + ridge)^{-1}`` [3]. A step with the Hessian's ridge, shortened by t (as in

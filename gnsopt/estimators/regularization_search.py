@@ -15,11 +15,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from gnsopt._typing import Array, ArrayLike, IntArray
 from gnsopt.bilevel import LinearPenalties, MultiBlock
 from gnsopt.bilevel import minimize as minimize_bilevel
+from gnsopt.bilevel.newton import InexactNewton
 from gnsopt.bilevel.problems.cross_validation import as_folds
 from gnsopt.bilevel.problems.linear_penalties import GROUPS, on_other_rows
 from gnsopt.estimators.base import LinearClassifier, validate_data
 from gnsopt.problems import LinearModel, Logistic, Softmax
 
+FITTED = 1e-9  # gradient of the fits whose held-out loss is reported (chosen)
+STILL = 1e-2  # hypergradient relative to what weights gain: above it C0 is no minimiser (in the limit C -> 0 it is 1)
 CROWDED = 20  # held-out samples per penalty below which the search is warned of (14 lose 3 per cent in the Notes)
 
 
@@ -73,7 +76,8 @@ class RegularizationSearch(LinearClassifier):
     C_ : ndarray of shape (n_groups,)
         Chosen C of each group.
     validation_loss_ : float
-        Mean held-out log-loss at `C_`: smaller than on new data, the more so the more penalties were chosen.
+        Mean held-out log-loss at `C_`, of fits that are solved anew: smaller than on new data, the more so the more
+        penalties were chosen.
     search_ : gnsopt.bilevel.BilevelResult
         The search.
     n_iter_ : ndarray of shape (1,)
@@ -90,7 +94,8 @@ class RegularizationSearch(LinearClassifier):
     UserWarning
         If there are fewer than 20 held-out samples for each penalty: many penalties fit the held-out set too.
     ConvergenceWarning
-        If the search or the final fit did not converge.
+        If the search or the final fit did not converge, or the search took no step from a `C0` at which the held-out
+        loss hardly depends on C, as with features of a tiny scale.
 
     Notes
     -----
@@ -184,8 +189,9 @@ class RegularizationSearch(LinearClassifier):
             problems.append(_Fold(train, on_other_rows(train, X[held], codes[held]), self.groups))
         self.classes_ = classes
         self._warn(problems[0].d, int(np.isin(fold, used).sum()))
+        folded = MultiBlock(problems)
         search = minimize_bilevel(
-            MultiBlock(problems),
+            folded,
             float(np.clip(-np.log(float(self.C0)), -np.log(high), -np.log(low))),
             self.method,
             bounds=(-np.log(high), -np.log(low)),
@@ -198,7 +204,18 @@ class RegularizationSearch(LinearClassifier):
         if not search.success:
             text = f"RegularizationSearch: the search {search.message}; its hypergradient is {search.norm:.3g}"
             warnings.warn(text, ConvergenceWarning, stacklevel=2)
-        self.search_, self.C_, self.validation_loss_ = search, np.exp(-search.theta), search.fun
+        losses = [
+            _losses(problem, search.theta, x) for problem, x in zip(problems, folded.split(search.x), strict=True)
+        ]
+        loss, gain = (float(np.mean(column)) for column in zip(*losses, strict=True))
+        if search.success and search.nit == 0 and search.norm > STILL * abs(gain):
+            text = (
+                f"RegularizationSearch: the search took no step from C0={self.C0!r}, where the hypergradient "
+                f"{search.norm:.3g} is small only beside search_tol={self.search_tol!r}: weights lower the held-out "
+                f"loss by {gain:.3g}. Standardise X, or choose a larger C0 or a smaller search_tol"
+            )
+            warnings.warn(text, ConvergenceWarning, stacklevel=2)
+        self.search_, self.C_, self.validation_loss_ = search, np.exp(-search.theta), loss
         whole = family(X, codes, fit_intercept=self.fit_intercept)
         problem = _Fold(whole, whole, self.groups).final(search.theta)
         self.result_ = self._run(problem, None)
@@ -246,6 +263,13 @@ class RegularizationSearch(LinearClassifier):
                 UserWarning,
                 stacklevel=3,
             )
+
+
+def _losses(problem: LinearPenalties, theta: Array, x: Array) -> tuple[float, float]:
+    """Return the held-out loss of the exact fit at theta, from x, and by how much it is below that without weights."""
+    fit = InexactNewton().minimize(problem.objective(theta), x, gtol=FITTED).x
+    loss, bare = (problem.upper(w, theta)[0] for w in (fit, np.where(problem.group < 0, fit, 0.0)))
+    return loss, bare - loss
 
 
 class _Fold(LinearPenalties):

@@ -104,7 +104,7 @@ def test_many_penalties_fit_the_held_out_set_and_not_the_test_set(cancer):
     X, y, X_test, y_test = cancer
     one = RegularizationSearch().fit(X, y)
     with pytest.warns(UserWarning, match="say"):
-        many = RegularizationSearch("feature").fit(X, y)
+        many = RegularizationSearch("feature", search_tol=1e-4).fit(X, y)  # far on, steps depend on rounding
     assert many.validation_loss_ < 0.9 * one.validation_loss_
     loss = [log_loss(y_test, model.predict_proba(X_test)) for model in (one, many)]
     assert loss[1] > many.validation_loss_ * 1.2

@@ -32,6 +32,10 @@ def test_cells_hold_exact_losses_on_two_sets(results):
     for cell in cells:
         if np.isfinite(cell["validation"][-1]) and cell["method"] not in ("grid 30", "LogisticRegressionCV"):
             assert cell["validation"][-1] == pytest.approx(cell["believed"][-1], rel=0.05)
+        counted = cell["method"] not in ("jaxopt", "LogisticRegressionCV")
+        assert len(cell["works"]) == len(cell["limits"])
+        assert (cell["work"] > 0) == counted
+        assert cell["works"] == sorted(cell["works"])
     text = (results / "RESULTS.md").read_text()
     for head in ("**bc-single**", "**bc-feature**", "| maid-qn |", "test, 0.2 s"):
         assert head in text
@@ -75,12 +79,14 @@ def test_the_recorder_keeps_the_best_at_each_limit(monkeypatch):
     monkeypatch.setattr("experiments.benchmarks.bilevel.recorder.time.process_time", lambda: next(now))
     recorder = Recorder((1.0, 2.0))
     recorder.start()
-    recorder.see(3.0, [1])
-    recorder.see(4.0, [2])
-    recorder.see(2.0, [3])
+    for work, value in ((10.0, 3.0), (20.0, 4.0), (30.0, 2.0)):
+        recorder.work = work
+        recorder.see(value, [work / 10])
+    recorder.work = 40.0
     with pytest.raises(OutOfTime):
         recorder.see(1.0, [4])
     assert [(value, theta.tolist()) for value, theta in recorder.end()] == [(3.0, [1.0]), (2.0, [3.0])]
+    assert recorder.works == [30.0, 40.0]  # counted when the limit was seen to have passed
 
 
 def test_the_report_judges_what_it_shows():

@@ -11,7 +11,7 @@ from scipy.optimize import minimize as scipy_minimize
 from scipy.optimize import minimize_scalar
 
 from experiments.benchmarks.bilevel.plain import Plain
-from experiments.benchmarks.bilevel.recorder import OutOfTime, Recorder
+from experiments.benchmarks.bilevel.recorder import Recorder
 from experiments.benchmarks.bilevel.tasks import BOX, Task
 from gnsopt.bilevel import LogisticPenalties, minimize
 
@@ -28,24 +28,21 @@ def ours(name: str, **options: Any) -> Method:
         problem = LogisticPenalties(*task.train, *task.validation, groups=task.groups)
 
         def callback(now: Any) -> None:
+            recorder.work = now.work
             recorder.see(now.fun, now.theta)
 
-        result: Any = None
-        try:
-            result = minimize(
-                problem,
-                task.start,
-                name,
-                bounds=task.bounds,
-                maxiter=10**6,
-                tol=1e-8,
-                callback=callback,
-                maxtime=20 * recorder.limits[-1],
-                **options,
-            )
-        except OutOfTime:
-            pass
-        recorder.work = float("nan") if result is None else result.work
+        result = minimize(
+            problem,
+            task.start,
+            name,
+            bounds=task.bounds,
+            maxiter=10**6,
+            tol=1e-8,
+            callback=callback,
+            maxtime=20 * recorder.limits[-1],
+            **options,
+        )
+        recorder.work = result.work
 
     return run
 

@@ -17,13 +17,14 @@ class OutOfTime(Exception):
 
 @dataclass
 class Recorder:
-    """Keep the best theta after each of the limits; a method calls `see` with every value it has."""
+    """Keep best theta and `work` at each of the limits; a method counts its work and calls `see` with every value."""
 
     limits: tuple[float, ...]
     best: float = np.inf
     theta: Array | None = None
     kept: list[tuple[float, Array | None]] = field(default_factory=list)
     history: list[tuple[float, float]] = field(default_factory=list)
+    works: list[float] = field(default_factory=list)
     work: float = 0.0
 
     def start(self) -> None:
@@ -53,3 +54,4 @@ class Recorder:
     def _pass(self, now: float) -> None:
         while len(self.kept) < len(self.limits) and now > self.limits[len(self.kept)]:
             self.kept.append((self.best, self.theta))
+            self.works.append(self.work)

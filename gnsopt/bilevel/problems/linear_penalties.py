@@ -200,6 +200,18 @@ class LogisticPenalties(LinearPenalties):
         Append intercepts, whose penalty is fixed and tiny.
     bounds : pair of array_like, default=(-23, 12)
         Box of theta.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from gnsopt import bilevel
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = StandardScaler().fit_transform(X)
+    >>> problem = bilevel.LogisticPenalties(X[:300], y[:300], X[300:], y[300:])
+    >>> result = bilevel.minimize(problem, 0.0)
+    >>> print(f"{result.status}: log penalty {result.theta[0]:.2f}, held-out loss {result.fun:.4f}")
+    stationary: log penalty -6.47, held-out loss 0.0624
     """
 
     def __init__(
@@ -269,14 +281,21 @@ def classification_pair(
     ValueError
         If a held-out label does not occur in the training set.
     """
-    codes, classes = check_labels(y_train, np.shape(y_train)[0])
-    other, seen = check_labels(y_val, np.shape(y_val)[0])
+    X_train, X_val = check_design(X_train, "X_train"), check_design(X_val, "X_val")
+    codes, classes = _labels(y_train, X_train.shape[0], "y_train")
+    other, seen = _labels(y_val, X_val.shape[0], "y_val")
     unknown = np.setdiff1d(seen, classes)
     if unknown.size:
         raise ValueError(f"y_val contains the label {unknown[0]}, which y_train does not; split by stratified sampling")
     family = Logistic if classes.size == 2 else Softmax
     train = family(X_train, codes, fit_intercept=fit_intercept)
     return train, on_other_rows(train, X_val, np.searchsorted(classes, seen)[other])
+
+
+def _labels(y: Any, n_samples: int, name: str) -> tuple[IntArray, Any]:
+    if np.shape(y) == ():
+        raise ValueError(f"{name}={y!r} must hold {n_samples} labels, one a row")
+    return check_labels(y, n_samples)
 
 
 def on_other_rows(train: LinearModel, X: Any, codes: Any) -> LinearModel:
