@@ -28,6 +28,8 @@ from gnsopt.globalization import decrease
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 
+PATIENCE = 10  # rejected trials after which M grows a hundredfold by the ratio rule: M0 is far off (chosen)
+
 
 @dataclass(frozen=True)
 class CubicNewton(Solver):
@@ -77,7 +79,7 @@ class CubicNewton(Solver):
         M = self.M0 * size
         while True:
             H, promised = curvature(x), np.inf
-            for trial in range(1, self.max_trials + 1):  # noqa: B007
+            for trial in range(1, self.max_trials + 1):
                 lam, h = cubic_step(H, x, M)
                 # model = <g,h> + <Hh,h>/2 + M r^3/6 with Hh = -g - lam B h and M r = 2 lam
                 model = 0.5 * float(x.g @ h) - lam * x.metric.norm(h) ** 2 / 6
@@ -86,7 +88,7 @@ class CubicNewton(Solver):
                 fall = decrease(x, y)
                 if fall >= -least * model:
                     break
-                off = 2 if fall >= model else 4 if np.isfinite(fall) else 8
+                off = 100 if trial > PATIENCE else 2 if fall >= model else 4 if np.isfinite(fall) else 8
                 M *= 2 if self.growth == "paper" else off  # further off: further up
             else:
                 raise StepFailure(f"{self.max_trials} trials rejected", promised)

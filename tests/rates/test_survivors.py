@@ -125,3 +125,20 @@ def test_inexact_solves_keep_the_quadratic_order_without_rejections():
     assert result.success
     assert np.all(result.trace["trials"][-3:] == 1)
     assert G[-1] / G[-2] ** 2 < 1e3
+
+
+def test_cubic_newton_finds_its_constant_however_far_off_the_first_one_is():
+    """A saddle of curvature -1e19: sixty doublings of M0 = 1 would end at steps of 20, where f is higher."""
+
+    def fun(x):
+        return 1e19 * float(np.cos(x[0])) + float(np.cosh(x[1]))
+
+    def jac(x):
+        return np.array([-1e19 * np.sin(x[0]), np.sinh(x[1])])
+
+    def hess(x):
+        return np.diag([-1e19 * np.cos(x[0]), np.cosh(x[1])])
+
+    result = gnsopt.minimize(fun, [1e-3, 2.0], jac=jac, hess=hess, options={"maxiter": 200, "gtol": 1e10})
+    assert result.nit > 0
+    assert result.fun < -0.999e19
