@@ -92,8 +92,9 @@ def minimize(
 def _automatic(problem_or_fun: Any, bounds: Any, constraints: Any, hess: Any, options: dict[str, Any]) -> str:
     if isinstance(problem_or_fun, ConstrainedProblem) or bounds is not None or _given(constraints):
         return "adasketch-newton"
-    cubic = not isinstance(problem_or_fun, Objective) and callable(hess)
-    return "cubic-newton" if cubic and {*options} <= {*RUN_OPTIONS, *SOLVERS["cubic-newton"].settings()} else "gns"
+    cubic, gns = ({*SOLVERS[name].settings()} for name in ("cubic-newton", "gns"))
+    general = not isinstance(problem_or_fun, Objective) and callable(hess)
+    return "cubic-newton" if general and not {*options} & (gns - cubic) else "gns"
 
 
 def _given(constraints: Any) -> bool:

@@ -457,3 +457,10 @@ def test_results_of_misuse_are_one_line():
             call()
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 200
+
+
+def test_a_misspelt_option_of_the_automatic_method_is_answered_by_that_method():
+    with pytest.raises(ValueError, match="'M00' is unknown to CubicNewton; did you mean 'M0'"):
+        gnsopt.minimize(rosen, [1.0, 2.0], jac=rosen_der, hess=rosen_hess, options={"M00": 1.0})
+    run = gnsopt.minimize(rosen, [1.0, 2.0], jac=rosen_der, hess=rosen_hess, options={"gamma0": 2.0})
+    assert "gamma" in run.trace.columns

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of solvers, problems, curvatures and diagnostics run, and print what they say."""
+"""The examples in the docstrings of the library run, and print what they say."""
 
 import doctest
 import pkgutil
@@ -6,12 +6,12 @@ from importlib import import_module
 
 import pytest
 
-from gnsopt import curvature, diagnostics, problems, solvers
+from gnsopt import bilevel, constrained, curvature, diagnostics, estimators, ot, problems, solvers
 
 EXAMPLES = [
     example
-    for package in (solvers, problems, curvature, diagnostics)
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    for package in (solvers, problems, curvature, diagnostics, bilevel, constrained, estimators, ot)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     for example in doctest.DocTestFinder(exclude_empty=True).find(import_module(module.name))
     if example.examples
 ]
