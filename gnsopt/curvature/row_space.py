@@ -84,6 +84,8 @@ def through_rows(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str
     try:
         for y, scalars in iterates(y):  # noqa: B020
             last = Lifted(y, span, x)
+            choices = x.counts.choices  # which speak of y
+            choices["curvature"] = f"{choices.get('curvature', '')}, in the row space of {x.x.size} variables"
             if last.max_norm <= x.enough:
                 last = x.at(last.x)  # the data have the last word
                 yield last, scalars

@@ -77,6 +77,7 @@ def test_one_matrix_of_the_rows_serves_the_run_and_other_starts_take_the_data():
     X, y = wide(4, n=60, d=4000)
     problem = gnsopt.Logistic(X, y, l2=1e-3)
     first = gnsopt.minimize(problem)
+    assert first.curvature.endswith("(n = 60), in the row space of 4000 variables")
     again = gnsopt.minimize(problem, first.x)
     assert first.success
     assert again.success
