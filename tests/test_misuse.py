@@ -260,9 +260,9 @@ def test_scipy_door(given, error, message):
         (
             {"options": {"gtoll": 1e-3}},
             ValueError,
-            "options: 'gtoll' is unknown to GradNormSmooth; did you mean 'gtol'",
+            "options: 'gtoll' is unknown to CubicNewton; did you mean 'gtol'",
         ),
-        ({"options": {"L0": 1.0}}, ValueError, "options: 'L0' is unknown to GradNormSmooth"),
+        ({"method": "gns", "options": {"L0": 1.0}}, ValueError, "options: 'L0' is unknown to GradNormSmooth"),
         ({"options": {"gamma0": -1.0}}, ValueError, "gamma0=-1.0"),
         (
             {"method": "gns", "bounds": [(0, 1), (0, 1)]},
