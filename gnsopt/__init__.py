@@ -50,6 +50,7 @@ from gnsopt.solvers import (
     FastGradientMethod,
     GradientMethod,
     GradNormSmooth,
+    LineNewton,
     SuperNewton,
 )
 from gnsopt.stopping import GradientNorm, MaxIterations, MaxTime, Status, Target
@@ -70,6 +71,7 @@ __all__ = [
     "GradNormSmooth",
     "GradientMethod",
     "GradientNorm",
+    "LineNewton",
     "LinearModel",
     "LogSumExp",
     "Logistic",

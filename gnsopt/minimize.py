@@ -42,8 +42,8 @@ def minimize(
         ``"gns"``, ``"super-newton"``, ``"cubic-newton"``, ``"gradient"``, ``"fast-gradient"``, ... without constraints,
         ``"adasketch-newton"`` with them, or an instance. ``"auto"`` is ``"cubic-newton"`` for a callable with `hess`
         (fewer Hessians on general, indefinite problems; measured on CUTEst), ``"adasketch-newton"`` with constraints or
-        bounds, and else ``"gns"``, whose systems one factorisation or a few products solve; also where `options` has
-        fields of it.
+        bounds, ``"line-newton"`` for convex problems with a cheap `line` (linear models: half the steps of gns), and
+        else ``"gns"``, whose systems one factorisation or a few products solve; also where `options` has fields of it.
     jac : callable, bool or str, optional
         Gradient of a callable; True if `fun` returns both. None means central differences of `fun`.
     hess, hessp : callable, optional
@@ -92,9 +92,12 @@ def minimize(
 def _automatic(problem_or_fun: Any, bounds: Any, constraints: Any, hess: Any, options: dict[str, Any]) -> str:
     if isinstance(problem_or_fun, ConstrainedProblem) or bounds is not None or _given(constraints):
         return "adasketch-newton"
-    cubic, gns = ({*SOLVERS[name].settings()} for name in ("cubic-newton", "gns"))
-    general = not isinstance(problem_or_fun, Objective) and callable(hess)
-    return "cubic-newton" if general and not {*options} & (gns - cubic) else "gns"
+    if isinstance(problem_or_fun, Objective):
+        better = "line-newton" if problem_or_fun.convex and problem_or_fun.offers("line") else "gns"
+    else:
+        better = "cubic-newton" if callable(hess) else "gns"
+    asked = {*options} & ({*SOLVERS["gns"].settings()} - {*SOLVERS[better].settings()})  # fields of gns alone
+    return "gns" if asked else better
 
 
 def _given(constraints: Any) -> bool:

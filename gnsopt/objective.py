@@ -22,7 +22,7 @@ class Objective:
     """A smooth function on R^n; subclass it and write `fun`, `grad` and what else is known.
 
     Only what a subclass overrides is offered to the solvers: `hess` (an array, or one of `gnsopt.linalg.forms`),
-    or `hessp`; the approximations `gauss_newton` and `fisher`; the exact `difference`; `at_infinity`.
+    or `hessp`; the approximations `gauss_newton` and `fisher`; the exact `difference`; a cheap `line`; `at_infinity`.
 
     Attributes
     ----------
@@ -78,6 +78,10 @@ class Objective:
 
     def difference(self, x: Array, z: Any, h: Array) -> float:
         """Return ``f(x) - f(x + h)`` without cancellation."""
+        raise NotImplementedError
+
+    def line(self, x: Array, z: Any, h: Array) -> Callable[[float], tuple[Any, float]]:
+        """Return ``t -> (prepare(x + t h), slope of f along h there)``, for less than a gradient each."""
         raise NotImplementedError
 
     def at_infinity(self, x: Array, z: Any, step: Array) -> bool:

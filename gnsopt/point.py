@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ class Point:
         "_z",
         "counts",
         "enough",
+        "forcing",
         "metric",
         "objective",
         "trial",
@@ -112,6 +114,7 @@ class Point:
         self.counts = Counts() if counts is None else counts
         self.metric: Metric = DiagonalMetric() if metric is None else metric
         self.enough = enough
+        self.forcing = 0.0  # relative residual that an inexact solve may leave here: set by solvers that can bear it
         self.trial = trial
         self._z: Any = self  # not yet prepared
         self._f: float | None = None
@@ -124,6 +127,35 @@ class Point:
     def at(self, x: Array) -> Point:
         """Return the trial point `x` of the same run."""
         return Point(self.objective, x, self.counts, self.metric, self.enough, trial=True)
+
+    def line(self, h: Array) -> Callable[[float], tuple[Point, float]]:
+        """Return ``t -> (trial point x + t h, slope of f along h there)``; the slope may be NaN far out.
+
+        Parameters
+        ----------
+        h : ndarray of shape (n,)
+            A direction.
+
+        Returns
+        -------
+        callable
+            Each call is one evaluation of f, and one of the gradient where the problem has no cheaper `line`.
+        """
+        if not self.objective.offers("line"):
+
+            def slow(t: float) -> tuple[Point, float]:
+                y = self.at(self.x + t * h)
+                return y, float(y.g @ h) if math.isfinite(y.f) else math.nan
+
+            return slow
+        prepared = self.objective.line(self.x, self.z, h)
+
+        def fast(t: float) -> tuple[Point, float]:
+            y = self.at(self.x + t * h)
+            y._z, slope = prepared(t)
+            return y, slope if math.isfinite(y.f) else math.nan
+
+        return fast
 
     @property
     def z(self) -> Any:

@@ -89,7 +89,7 @@ def test_fit_prints_what_the_library_finds(gns):
     assert told["work"].startswith(f"{result.nfev} values, {result.njev} gradients, {result.nhev} Hessians")
     best = np.argmax(Softmax(X, y).predict(result.x, X), axis=1)
     assert told["accuracy"] == f"{np.mean(best == y):.2%} of these samples"
-    assert err.splitlines()[0].startswith("gns: iteration 1 ")
+    assert err.splitlines()[0].startswith("line-newton: iteration 1 ")
 
 
 def test_fit_takes_every_option(gns):
@@ -183,7 +183,7 @@ MISUSE = {
     "fit iris --maxtime 0": "--maxtime 0",
     "fit irsi --maxiter 1": "iris",
     "fit ./absent.txt": "no such file",
-    "fit iris --method newton": "super-newton",
+    "fit iris --method newton": "line-newton",
     "fit iris --method gns:fishre": "fisher",
     "fit iris --method gns:exact:lu": "cholesky",
     "fit iris --method gradient --curvature fisher": "gns:fisher",
@@ -260,7 +260,7 @@ def test_compare_tells_the_truth_about_each_method(gns, folder):
     table = rows(out)
     X, y = datasets.load("breast_cancer")
     problem = Logistic(X, y, l2=1.0)
-    own = gnsopt.minimize(problem)
+    own = gnsopt.minimize(problem, method="gns")
     assert code == 1, "one method did not converge"
     assert list(table) == ["gns", "scipy:L-BFGS-B", "gradient"]
     assert [row["status"] for row in table.values()] == ["converged", "maxiter", "maxiter"]

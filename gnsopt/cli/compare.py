@@ -68,7 +68,7 @@ def compare(
     data: Data,
     methods: Annotated[
         str, typer.Option(metavar="NAMES", help="With commas between them; 'gnsopt methods' lists them.")
-    ] = "gns, gns:exact:cg, super-newton, scipy:L-BFGS-B, scipy:trust-ncg",
+    ] = "line-newton, gns, super-newton, scipy:L-BFGS-B, scipy:trust-ncg",
     loss: LossOption = Loss.auto,
     l2: L2 = "1/n",
     intercept: Intercept = False,

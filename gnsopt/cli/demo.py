@@ -15,20 +15,20 @@ from gnsopt.cli.interrupt import interruptible
 from gnsopt.cli.options import Task, check_writable
 from gnsopt.cli.screen import Meter, describe, notices, output, table
 from gnsopt.driver import Trace
-from gnsopt.solvers import GradNormSmooth
+from gnsopt.minimize import minimize
 
-METHODS = ["gns", "gns:exact:cg", "gns:lazy:3", "super-newton", "scipy:L-BFGS-B", "scipy:trust-ncg"]
+METHODS = ["line-newton", "gns", "gns:exact:cg", "super-newton", "scipy:L-BFGS-B", "scipy:trust-ncg"]
 TOL = 1e-8
 HEADINGS = {
     "nit": "iteration",
     "fun": "f",
     "gnorm": "|g|",
-    "gamma": "radius",
-    "trials": "trials",
+    "step": "step",
+    "trials": "directions",
     "njev": "gradients",
     "time": "seconds",
 }
-FORMAT = {"fun": ".10f", "gnorm": ".1e", "gamma": ".1e", "time": ".3f"}
+FORMAT = {"fun": ".10f", "gnorm": ".1e", "step": ".2f", "time": ".3f"}
 
 
 def demo(
@@ -53,10 +53,10 @@ def demo(
     limits = {"gtol": TOL, "maxiter": 10_000, "maxtime": None}
     try:
         with interruptible():
-            screen.print("1. Fit by gradient-normalised smoothness, GradNormSmooth().minimize(problem)\n", style="bold")
+            screen.print("1. Fit with the defaults, gnsopt.minimize(problem)\n", style="bold")
             describe(screen, facts_of(task))
             with Meter(TOL) as meter:
-                result = GradNormSmooth().minimize(task.problem(), gtol=TOL, callback=meter.follow("gns"))
+                result = minimize(task.problem(), tol=TOL, callback=meter.follow("line-newton"))
             screen.print()
             screen.print(iterations(result.trace))
             screen.print()

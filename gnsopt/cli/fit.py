@@ -40,7 +40,9 @@ def fit(
     data: Data,
     loss: LossOption = Loss.auto,
     l2: L2 = "1/n",
-    method: Annotated[str, typer.Option(metavar="NAME", help="One of those that 'gnsopt methods' lists.")] = "gns",
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="One of those that 'gnsopt methods' lists.")
+    ] = "line-newton",
     curvature: Annotated[
         str | None,
         typer.Option(

@@ -1,9 +1,9 @@
 """Which shifted solve: chosen from counted work with fixed prices, never by the clock.
 
 Direct solves are taken where they cost no more than a few products (`AUTO`, or `DIRECT` for a matrix asked for by
-name). Elsewhere a run starts with cheap preconditioned products and buys the next dearer help (class blocks or active
-rows, the dense Hessian as a preconditioner) once the products spent since the last purchase have cost as much: rent or
-buy, within twice the best.
+name). Elsewhere a run starts with cheap preconditioned products and buys the next dearer help (the matrix of some rows;
+class blocks or active rows; the dense Hessian as a preconditioner) once the products spent since the last purchase have
+cost as much: rent or buy, within twice the best.
 A preconditioner stays frozen at the point where it was bought until its price has been spent again.
 """
 
@@ -30,6 +30,7 @@ AUTO = 6.0  # the same where only speed counts: a preconditioned solve typically
 SOLVES = 10.0  # of a typical run: they share one Gram matrix of the rows
 ENOUGH = 0.25  # share of the gradient at which the run stops that a residual may take up (chosen)
 MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
+SAMPLED = 10, 50  # rows per column of a sample: a product of CG with its matrix gains a factor of 3 to 7 (chosen)
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
 
 
@@ -111,7 +112,7 @@ class Engine:
         return "cg"
 
     def _krylov(self, form: Form, x: Point) -> Shifted:
-        rule = Accuracy(self.theta, self.floor, ENOUGH * x.enough, self.max_products)
+        rule = Accuracy(self.theta, max(self.floor, x.forcing), ENOUGH * x.enough, self.max_products)
         if self._renewal is not None:
             return self._renewed(form, x, rule, self._renewal)
         product = form.product_price + VECTOR_WORK * form.n
@@ -132,9 +133,11 @@ class Engine:
             level = self._level + 1 if self._fresh else self._level  # stale help is renewed, fresh help is outbid
             if level > len(offers) or self._spent < offers[level - 1][0](lam):
                 return None
+            price, make, whole = offers[level - 1]
             self._spent, self._level, self._fresh = 0.0, level, True
-            x.counts.nhev += 1
-            self._preconditioner = offers[level - 1][1]()
+            x.counts.nhev += whole
+            x.counts.nhessp += 0 if whole else max(1, round(price(lam) / product))
+            self._preconditioner = make()
             return self._preconditioner
 
         return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend)
@@ -227,18 +230,29 @@ def prefers_row_space(form: Gram, x: Point) -> bool:
     return bool(form.design.row_gram_price + n**3 / 3 <= SOLVES * AUTO * product)
 
 
-Offer = tuple[Callable[[float], float], Callable[[], Preconditioner]]  # price at a shift, maker
+Offer = tuple[Callable[[float], float], Callable[[], Preconditioner], bool]  # price at a shift, maker, of all rows?
 
 
 def _offers(form: Form, gram: Form, metric: Metric) -> list[Offer]:
     """Preconditioners on sale, the cheaper one first."""
     offers: list[Offer] = []
+    if isinstance(gram, Gram) and 4 * SAMPLED[0] * gram.design.n_columns <= gram.design.n_samples:
+        offers.append(_sampled(gram))
     if isinstance(gram, Gram):
         if gram.design.n_samples < gram.design.n_columns:
             if metric.diagonal is not None:
-                offers.append((cache(lambda lam: ActiveRows.price(gram, lam, metric)), lambda: ActiveRows(gram)))
+                offers.append((cache(lambda lam: ActiveRows.price(gram, lam, metric)), lambda: ActiveRows(gram), True))
         elif gram.k > 1 and 24.0 * gram.k * gram.design.n_columns**2 <= MEMORY:
-            offers.append((lambda lam: ClassBlocks.price(gram), lambda: ClassBlocks(gram)))
+            offers.append((lambda lam: ClassBlocks.price(gram), lambda: ClassBlocks(gram), True))
     if _dense_price(form) < np.inf:
-        offers.append((lambda lam: _dense_price(form), lambda: Frozen(form.lower())))
+        offers.append((lambda lam: _dense_price(form), lambda: Frozen(form.lower()), True))
     return offers
+
+
+def _sampled(gram: Gram) -> Offer:
+    """The matrix of a tenth of the rows or so: its class blocks, or the whole where there is one output."""
+    few, many = (count * gram.design.n_columns for count in SAMPLED)
+    part = gram.sampled(min(max(gram.design.n_samples // 10, few), many))
+    if part.k == 1:
+        return lambda lam: _dense_price(part), lambda: Frozen(part.lower()), False
+    return lambda lam: ClassBlocks.price(part), lambda: ClassBlocks(part), False

@@ -37,7 +37,6 @@ except ImportError:  # scikit-learn < 1.6 has it as a method
         return estimator._validate_data(X, y, **options)
 
 
-RADIUS = 4.0  # of a first step: the scores move by about 4, and a step or two is saved on all data tried (measured)
 UNPENALISED = 1e-6  # largest tolerance where a feature has no penalty (chosen)
 
 
@@ -61,8 +60,6 @@ class Linear(BaseEstimator):
         # without a penalty only a small gradient tells separable data from others
         gtol = float(self.tol) if problem.penalised else min(float(self.tol), UNPENALISED)
         options = {"gtol": gtol, "maxiter": int(self.max_iter), "disp": bool(self.verbose)}
-        if solver == "gns":
-            options["gamma0"] = RADIUS
         result = minimize(problem, x0, method=solver, options=options)
         if result.status == Status.INTERRUPTED:  # the driver returns its best point; a grid search must end
             raise KeyboardInterrupt
@@ -83,7 +80,7 @@ class Linear(BaseEstimator):
             return f"{state}; raise max_iter (now {self.max_iter}), or scale the features (StandardScaler)"
         if result.status == Status.PRECISION_LIMIT:
             return f"{state}, and float64 allows no further decrease; raise tol, or scale the features (StandardScaler)"
-        return f"{state} ({result.message}); scale the features (StandardScaler), or use solver='gns'"
+        return f"{state} ({result.message}); scale the features (StandardScaler), or use solver='line-newton'"
 
     def _escape(self, problem: LinearModel) -> str:
         """Return why the minimiser is at infinity, with the cure."""

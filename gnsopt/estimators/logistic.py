@@ -33,7 +33,7 @@ class LogisticRegression(LinearClassifier):
         Weights of the classes, multiplied with the sample weights; "balanced" gives all classes the same total.
     random_state : object, optional
         Ignored: nothing is random. There so that calls written for scikit-learn work.
-    solver : str or gnsopt.Solver, default="gns"
+    solver : str or gnsopt.Solver, default="line-newton"
         Name of a method (``gnsopt methods`` lists them), or an instance.
     max_iter : int, default=10000
         Iterations at the most.
@@ -56,7 +56,7 @@ class LogisticRegression(LinearClassifier):
         Iterations.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had some.
     result_ : scipy.optimize.OptimizeResult
         The run: objective, trace, counts, message.
@@ -86,7 +86,7 @@ class LogisticRegression(LinearClassifier):
         fit_intercept: bool = True,
         class_weight: Any = None,
         random_state: Any = None,
-        solver: str | Solver = "gns",
+        solver: str | Solver = "line-newton",
         max_iter: int = 10_000,
         verbose: int = 0,
         warm_start: bool = False,

@@ -33,7 +33,7 @@ class LogisticRegressionPath(LinearClassifier):
         Add an intercept.
     class_weight : dict or "balanced", optional
         As in `LogisticRegression`.
-    solver : str or gnsopt.Solver, default="gns"
+    solver : str or gnsopt.Solver, default="line-newton"
         As in `LogisticRegression`.
     max_iter : int, default=10000
         Iterations at the most, for each penalty.
@@ -64,7 +64,7 @@ class LogisticRegressionPath(LinearClassifier):
         Iterations.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had some.
     results_ : list of scipy.optimize.OptimizeResult
         The runs.
@@ -80,7 +80,7 @@ class LogisticRegressionPath(LinearClassifier):
         tol: float = 1e-5,
         fit_intercept: bool = True,
         class_weight: Any = None,
-        solver: str | Solver = "gns",
+        solver: str | Solver = "line-newton",
         max_iter: int = 10_000,
         verbose: int = 0,
     ) -> None:

@@ -23,7 +23,7 @@ class PoissonRegressor(RegressorMixin, Linear):
         Penalty, non-negative; the loss is the weighted mean, so this is `l2`.
     fit_intercept : bool, default=True
         Add an intercept, which is not penalised.
-    solver : str or gnsopt.Solver, default="gns"
+    solver : str or gnsopt.Solver, default="line-newton"
         Name of a method (``gnsopt methods`` lists them), or an instance.
     max_iter : int, default=10000
         Iterations at the most.
@@ -44,7 +44,7 @@ class PoissonRegressor(RegressorMixin, Linear):
         Iterations.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had some.
     result_ : scipy.optimize.OptimizeResult
         The run: objective, trace, counts, message.
@@ -55,7 +55,7 @@ class PoissonRegressor(RegressorMixin, Linear):
         *,
         alpha: float = 1.0,
         fit_intercept: bool = True,
-        solver: str | Solver = "gns",
+        solver: str | Solver = "line-newton",
         max_iter: int = 10_000,
         tol: float = 1e-6,
         warm_start: bool = False,

@@ -58,7 +58,7 @@ class RegularizationSearch(LinearClassifier):
         Add an intercept, which is not penalised.
     random_state : int, RandomState or None, default=0
         Of the folds.
-    solver : str or gnsopt.Solver, default="gns"
+    solver : str or gnsopt.Solver, default="line-newton"
         Of the final fit.
     max_iter : int, default=10000
         Iterations of the final fit at the most.
@@ -84,7 +84,7 @@ class RegularizationSearch(LinearClassifier):
         Iterations of the final fit.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had some.
     result_ : scipy.optimize.OptimizeResult
         The final fit.
@@ -134,7 +134,7 @@ class RegularizationSearch(LinearClassifier):
         tol: float = 1e-6,
         fit_intercept: bool = True,
         random_state: Any = 0,
-        solver: Any = "gns",
+        solver: Any = "line-newton",
         max_iter: int = 10_000,
         verbose: int = 0,
     ) -> None:

@@ -71,6 +71,7 @@ class Design:
         self.n_samples, self.n_features = (int(s) for s in X.shape)
         self.n_columns = self.n_features + int(intercept)
         self.nnz = int(X.nnz) if self.sparse else self.n_samples * self.n_features
+        self._sample: tuple[IntArray, Design] | None = None
         self._XT: Any = X.T  # a view: CSR's transpose is CSC on the same arrays
 
     # ------------------------------------------------------------------------------------------------ products
@@ -382,6 +383,24 @@ class Design:
             L = np.tril(K[block, block])
             K[block, block] = L + np.tril(L, -1).T
         return K
+
+    def sample(self, m: int) -> tuple[IntArray, Design]:
+        """Return m rows, drawn once without replacement, as sorted indices and as a design.
+
+        Parameters
+        ----------
+        m : int
+            Their number.
+
+        Returns
+        -------
+        tuple of ndarray and Design
+            Both are kept until another number is asked for.
+        """
+        if self._sample is None or self._sample[0].size != m:
+            index = np.sort(np.random.default_rng(0).choice(self.n_samples, m, replace=False))
+            self._sample = index, Design(self.X[index], self.intercept)
+        return self._sample
 
     def row_squares(self, scale: Array) -> Array:
         """Return ``sum_j scale_j a_ij^2`` of shape (n_samples,) for `scale` of shape (n_columns,)."""

@@ -190,6 +190,11 @@ class Gram(Form):
         out += self.ridge * v
         return out
 
+    def sampled(self, m: int) -> Gram:
+        """Return the estimate of the matrix by m of its rows, the same ones for each matrix of this design."""
+        index, part = self.design.sample(m)
+        return Gram(part, self.rows.take(index, self.design.n_samples / m), self.ridge)
+
     def diagonal(self) -> Array:
         """Return ``sum_i a_ij^2 (D_i)_cc + ridge``."""
         return self.design.weighted_squares(self.rows.diagonals()).reshape(-1) + self.ridge

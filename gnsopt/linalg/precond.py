@@ -115,8 +115,8 @@ class ByClass(Factored):
     def factor(self, lam: float, metric: Metric) -> Apply:
         """Factor each class's block and return the solve."""
         k = self._form.k
-        delta = _shifts(self._form, lam, metric)
-        solve = self.blocks(self._form, delta)
+        solve = self.blocks(self._form, _shifts(self._form, lam, metric))
+        delta = _positive(_shifts(self._form, lam, metric))
         if k == 1 or not self._form.rows.sums_to_zero or np.any(delta != delta[:, :1]):
             return lambda r: solve(r.reshape(-1, k)).reshape(-1)
 
@@ -151,7 +151,7 @@ class ClassBlocks(ByClass):
     @staticmethod
     def price(form: Gram) -> float:
         """Counted work of the blocks and one factorisation of each."""
-        return form.class_blocks_price + form.k * form.design.n_columns**3 / 3
+        return form.class_blocks_price + form.k * (form.n // form.k) ** 3 / 3
 
     def blocks(self, form: Gram, delta: Array) -> Apply:
         """Factor the shifted blocks."""
@@ -186,7 +186,7 @@ class ActiveRows(ByClass):
     def price(form: Gram, lam: float, metric: Metric) -> float:
         """Counted work of the pass that finds the rows, of their kernels and factors; infinite where there are none."""
         order = np.minimum(
-            np.count_nonzero(_activity(form, _shifts(form, lam, metric)) > ACTIVE, axis=0), _limit(form.k)
+            np.count_nonzero(_activity(form, _positive(_shifts(form, lam, metric))) > ACTIVE, axis=0), _limit(form.k)
         )
         kernels = form.design.row_gram_price * (order / form.design.n_samples) ** 2
         if not order.any():
@@ -195,6 +195,7 @@ class ActiveRows(ByClass):
 
     def blocks(self, form: Gram, delta: Array) -> Apply:
         """Factor ``I + S^{1/2} A Delta^{-1} A' S^{1/2}`` of each class's active rows."""
+        delta = _positive(delta)
         design, s, inverse = form.design, form.rows.diagonals(), 1.0 / delta
         active = []
         for c, activity in enumerate(_activity(form, delta).T):
@@ -244,9 +245,13 @@ class Frozen(Factored):
 
 
 def _shifts(form: Gram, lam: float, metric: Metric) -> Array:
-    """Return ridge + lam B of shape (n_columns, k), one where it is zero."""
+    """Return ridge + lam B of shape (n_columns, k)."""
     scale = metric.scale if metric.diagonal is None else metric.diagonal
-    delta = (form.ridge + lam * scale).reshape(-1, form.k)
+    return np.asarray((form.ridge + lam * scale).reshape(-1, form.k))
+
+
+def _positive(delta: Array) -> Array:
+    """Return the shifts with one where there is none: what is to be divided by."""
     return np.where(delta > 0, delta, 1.0)
 
 

@@ -9,6 +9,7 @@ and the residual ``R`` together; the gradient ``A' R + l2 V`` is one more produc
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from gnsopt.linalg.span import RowSpan
 from gnsopt.objective import Objective
 from gnsopt.problems.validation import check_design, check_l2, check_weights
 
-LINEAR = ("prepare", "fun", "grad", "hess", "difference")  # what makes a model linear in its rows
+LINEAR = ("prepare", "fun", "grad", "hess", "difference", "line")  # what makes a model linear in its rows
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class LinearModel(Objective):
     def __init__(self, X: Any, k: int, l2: Any, fit_intercept: bool, sample_weight: Any) -> None:
         if not isinstance(fit_intercept, bool | np.bool_):
             raise ValueError(f"fit_intercept={fit_intercept!r} must be True or False")
+        if not isinstance(k, int | np.integer) or not 1 <= k < 2**31:
+            raise ValueError(f"k={k!r} must be a positive integer")
         self.design = Design(check_design(X), bool(fit_intercept))
         self.k = k
         self.n = self.design.n_columns * k
@@ -179,7 +182,7 @@ class LinearModel(Objective):
             A model of at most n_samples columns; exact for iterates in the span of the rows and one value of `l2`. None
             where the rank of the rows is not clear, or where a function of this model has been overridden.
         """
-        if not all(getattr(getattr(self, name), "__func__", None) is getattr(LinearModel, name) for name in LINEAR):
+        if not self._plain():
             return None
         try:
             span = RowSpan(self.design)
@@ -192,6 +195,25 @@ class LinearModel(Objective):
         d = self.design.n_features * self.k
         twin.ridge = np.concatenate([np.full(span.L.shape[1] * self.k, self.ridge[0]), self.ridge[d:]])
         return twin, span
+
+    def _plain(self) -> bool:
+        """Whether no function of this model has been overridden."""
+        return all(getattr(getattr(self, name), "__func__", None) is getattr(LinearModel, name) for name in LINEAR)
+
+    def offers(self, name: str) -> bool:
+        """Whether the function called `name` is there; `line` where it still is that of the values."""
+        return super().offers(name) and (name != "line" or type(self).line is not LinearModel.line or self._plain())
+
+    def line(self, x: Array, z: Scores, h: Array) -> Callable[[float], tuple[Scores, float]]:
+        """Return ``t -> (prepare(x + t h), slope)``: one product with the data for all t together."""
+        D, slope, bend = self._scores(h), float((self.ridge * x) @ h), float((self.ridge * h) @ h)
+
+        def at(t: float) -> tuple[Scores, float]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                y = self.scores_loss(z.Z + t * D)
+                return y, float(np.vdot(y.R, D)) + slope + t * bend
+
+        return at
 
     def difference(self, x: Array, z: Scores, h: Array) -> float:
         """Return ``f(x) - f(x + h)`` to full relative accuracy: one more product with the data."""

@@ -103,23 +103,3 @@ class Logistic(LinearModel):
     def mean(self, Z: Array) -> Array:
         """Return the probability of the larger label."""
         return np.asarray(expit(Z))
-
-
-def separates(margins: Array, weight: Array) -> bool:
-    """Whether a direction is one of recession: no weighted margin falls along it (beyond rounding) and one grows.
-
-    Parameters
-    ----------
-    margins : ndarray
-        Change of each sample's margin along the direction.
-    weight : ndarray of shape (n_samples,)
-        Sample weights; those of zero do not count.
-
-    Returns
-    -------
-    bool
-        Whether the loss falls for ever.
-    """
-    counted = margins[weight > 0]
-    size = float(np.max(np.abs(counted), initial=0.0))
-    return bool(size > 0 and counted.min() >= -1e-9 * size)

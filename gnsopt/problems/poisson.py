@@ -17,7 +17,7 @@ import numpy as np
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
-from gnsopt.problems.logistic import separates
+from gnsopt.problems.recession import UNDECIDED, falls_for_ever
 from gnsopt.problems.squared import check_targets
 
 
@@ -63,11 +63,6 @@ class PoissonRegression(LinearModel):
             loss = float(self.weight @ (mean - self.y * Z))
             return Scores(Z, loss, self.weight * (mean - self.y), mean)
 
-    def grad(self, x: Array, z: Scores) -> Array:
-        """Return ``A' r + l2 x``; not finite, without a warning, where f is not."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return super().grad(x, z)
-
     def rows(self, z: Scores) -> Rows:
         """Return the weights ``w exp(z)``."""
         return WeightRows(self.weight * z.cache)
@@ -86,16 +81,19 @@ class PoissonRegression(LinearModel):
             return float(self.weight @ (self.y * delta - growth))
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
-        """Whether f falls for ever without a penalty: along `x` or the step, scores of y = 0 fall, the others stay."""
-        # the small entries of the step are what the finite part of the minimiser still moves by: try it without them
-        counted = self.y > 0
-        weight = np.append(self.weight, self.weight[counted])
-        large = np.abs(step) > 1e-6 * np.max(np.abs(step))
-        for v in (x, step, np.where(large, step, 0.0)):
-            scores = self._scores(v)
-            if not np.any(self.ridge * v) and separates(np.append(-scores, scores[counted]), weight):
-                return True
-        return False
+        """Whether f falls for ever without a penalty: along a direction scores of y = 0 fall and the others stay."""
+        free, counted = np.where(self.ridge == 0, 1.0, 0.0), self.y > 0
+        if not free.any():
+            return False
+
+        def gaps(Z: Array) -> Array:  # of y > 0 neither sign may fall
+            return np.stack([-Z, np.where(counted, Z, 0.0)], axis=1)
+
+        def gaps_t(U: Array) -> Array:
+            return np.where(counted, U[:, 1], 0.0) - U[:, 0]
+
+        undecided = np.stack([counted | (z.cache > UNDECIDED)] * 2, axis=1)
+        return falls_for_ever(self.design, free, self.weight, undecided, gaps, gaps_t, (x, step))
 
     def mean(self, Z: Array) -> Array:
         """Return the mean counts."""

@@ -13,12 +13,14 @@ from gnsopt.solvers.gradient_method import GradientMethod
 from gnsopt.solvers.gradient_transport import GradientTransport
 from gnsopt.solvers.least_squares_layer import LeastSquaresLayer
 from gnsopt.solvers.levenberg_marquardt import LevenbergMarquardt
+from gnsopt.solvers.line_newton import LineNewton
 from gnsopt.solvers.momentum import HeavyBall, Nesterov, RobustMomentum, SpectralMomentum, TripleMomentum
 from gnsopt.solvers.super_newton import SuperNewton
 from gnsopt.solvers.target_surrogate import TargetSurrogate
 
 SOLVERS: dict[str, type[Solver]] = {
     "gns": GradNormSmooth,
+    "line-newton": LineNewton,
     "super-newton": SuperNewton,
     "cubic-newton": CubicNewton,
     "gradient": GradientMethod,
@@ -51,6 +53,7 @@ __all__ = [
     "HeavyBall",
     "LeastSquaresLayer",
     "LevenbergMarquardt",
+    "LineNewton",
     "Nesterov",
     "RobustMomentum",
     "SpectralMomentum",
