@@ -1,4 +1,4 @@
-"""Globalisation: the decrease of the objective, exact to rounding, the flat point of a line, and the arithmetic of the searches."""
+"""Globalisation: the decrease of the objective, exact to rounding, the flat point of a line, the acceptance tests."""
 
 from gnsopt.globalization.decrease import decrease
 from gnsopt.globalization.line import flat_point

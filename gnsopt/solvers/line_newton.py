@@ -5,7 +5,9 @@ fallen to a tenth. It is taken when the inequality of the damped method [1, Lemm
 
     R = 8 (|g(x)|_* / gamma) (f(x) - f(y)) / |g(y)|_*^2 >= 1,                                                       (1)
 
-else damped steps with ``lam = |g|_*/gamma`` and halved radii follow, as in `GradNormSmooth`, searched along their
+or, for convex f, when f falls by a quarter of what the slope promises, ``f(x) - f(y) >= -t <g(x), h> / 4``: with the
+flat slope these are Wolfe's conditions, under which Newton's method converges from anywhere [3, theorem 3.2]; else
+damped steps with ``lam = |g|_*/gamma`` and halved radii follow, as in `GradNormSmooth`, searched along their
 lines, too. The rates of [1] for such a radius follow from (1) alone, however y was found.
 
 Where the problem has a cheap `line` (linear models: ``Z + t D``) a trial costs no product with the data, and two or
@@ -20,6 +22,7 @@ References
 ----------
 [1] Semenov, Jaggi, Doikov, "Gradient-normalized smoothness for optimization with approximate Hessians", 2506.13710.
 [2] Eisenstat, Walker, "Choosing the forcing terms in an inexact Newton method", SIAM J. Sci. Comput. 17 (1996).
+[3] Nocedal, Wright, "Numerical optimization", 2nd edition, Springer (2006).
 """
 
 from __future__ import annotations
@@ -33,9 +36,11 @@ import numpy as np
 
 from gnsopt.curvature import resolve, start
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
-from gnsopt.globalization import flat_point, progress_ratio
+from gnsopt.globalization import decrease, flat_point, progress_ratio
 from gnsopt.point import Point
 from gnsopt.solver import Solver
+
+FALL = 0.25  # share of t |slope| by which f must fall: half of it on a quadratic, two fifths on an exponential
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class LineNewton(Solver):
                     h = -H.solve(lam, x.g)
                     y, t = flat_point(x, h, self.flat)
                     R = progress_ratio(x, y, damping)
+                    if trial == 1 and -np.inf < R < 1 and x.objective.convex:
+                        R = max(R, -decrease(x, y) / (FALL * t * float(x.g @ h)))
                     promised = promised if np.isfinite(promised) else -0.5 * float(x.g @ h)
                     gamma = gamma if R >= 1 else min(gamma, x.metric.norm(h))  # a radius beyond the step damps nothing
                 except NotPositiveDefinite:
