@@ -10,7 +10,7 @@ A preconditioner stays frozen at the point where it was bought until its price h
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ SOLVES = 10.0  # of a typical run: they share one Gram matrix of the rows
 ENOUGH = 0.25  # share of the gradient at which the run stops that a residual may take up (chosen)
 MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
 SAMPLED = 10, 50  # rows per column of a sample: a product of CG with its matrix gains a factor of 3 to 7 (chosen)
+CHEAP = 2.0  # products up to whose price help is bought at once: what a diagonal and a product with it cost
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
 
 
@@ -119,17 +120,13 @@ class Engine:
         gram = form.base if isinstance(form, RankOneUpdate) else form
         offers = _offers(form, gram, x.metric) if self.method == "auto" else []  # "cg" by name stays free of matrices
         self._fresh = False
-        if self._level == 0:
-            self._preconditioner, self._fresh = Jacobi(form), True
-            x.counts.nhessp += 1  # the diagonal is a pass over the data
-        assert self._preconditioner is not None
 
         def matvec(v: Array) -> Array:
             x.counts.nhessp += 1
             return form.matvec(v)
 
-        def spend(lam: float) -> Preconditioner | None:
-            self._spent += product
+        def spend(lam: float, work: float = product) -> Preconditioner | None:
+            self._spent += work
             level = self._level + 1 if self._fresh else self._level  # stale help is renewed, fresh help is outbid
             if level > len(offers) or self._spent < offers[level - 1][0](lam):
                 return None
@@ -140,7 +137,12 @@ class Engine:
             self._preconditioner = make()
             return self._preconditioner
 
-        return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend)
+        if self._level == 0 and offers and not offers[0][2] and offers[0][0](0.0) <= CHEAP * product:
+            self._level, self._spent = 1, np.inf  # bought with the first solve
+        elif self._level == 0:
+            self._preconditioner, self._fresh = Jacobi(form), True
+            x.counts.nhessp += 1  # the diagonal is a pass over the data
+        return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend, renew=partial(spend, work=0.0))
 
     def _renewed(self, form: Form, x: Point, rule: Accuracy, renewal: Renewal) -> Shifted:
         """Conjugate gradients with the preconditioner that the user chose."""

@@ -277,8 +277,8 @@ class KrylovShifted(Shifted):
         ``v -> H v`` (counted by the caller).
     metric : Metric
         ``B``.
-    preconditioner : Preconditioner
-        Approximation of ``H``.
+    preconditioner : Preconditioner or None
+        Approximation of ``H``; None where `renew` gives the first one.
     accuracy : Accuracy
         When to stop.
     spend : callable, optional
@@ -286,19 +286,22 @@ class KrylovShifted(Shifted):
     window : int or None, default=1
         Former directions that the next one is made conjugate to, None for all: one is enough for a linear symmetric
         preconditioner, others need two or more (flexible conjugate gradients).
+    renew : callable, optional
+        ``renew(lam) -> Preconditioner | None``, called before each solve.
     """
 
     def __init__(
         self,
         matvec: Callable[[Array], Array],
         metric: Metric,
-        preconditioner: Preconditioner,
+        preconditioner: Preconditioner | None,
         accuracy: Accuracy,
         spend: Callable[[float], Preconditioner | None] | None = None,
         window: int | None = 1,
+        renew: Callable[[float], Preconditioner | None] | None = None,
     ) -> None:
         self._matvec, self._metric, self._preconditioner = matvec, metric, preconditioner
-        self._accuracy, self._spend, self._window = accuracy, spend, window
+        self._accuracy, self._spend, self._window, self._renew = accuracy, spend, window, renew
 
     def solve(self, lam: float, b: Array) -> Array:
         """Run PCG; on a new preconditioner restart from the iterate reached."""
@@ -306,7 +309,10 @@ class KrylovShifted(Shifted):
         r = b.copy()
         floor = self._accuracy.floor * self._metric.dual_norm(b)
         used = 0
+        if self._renew is not None and (renewed := self._renew(lam)) is not None:
+            self._preconditioner = renewed
         while True:
+            assert self._preconditioner is not None
             apply = self._preconditioner.at(lam, self._metric)
             used, better = self._run(lam, h, r, apply, floor, used)
             if better is None:
