@@ -24,6 +24,8 @@ from gnsopt.linalg.forms import EPS, Gram, Shifted, noise
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.precond import Apply, Preconditioner
 
+PATIENT = 8  # products of a solve before it may stall: shorter ones cost little
+
 
 class DenseShifted(Shifted):
     """Cholesky per ``lam``, then a tridiagonalisation once that is the cheaper way (rent or buy).
@@ -245,7 +247,7 @@ class RowSpaceShifted(Shifted):
 
 @dataclass(frozen=True)
 class Accuracy:
-    r"""When a residual r of ``(H + lam B) h = b`` is small enough: any of the three bounds.
+    r"""When a residual r of ``(H + lam B) h = b`` is small enough: any of the four bounds.
 
     Parameters
     ----------
@@ -257,12 +259,16 @@ class Accuracy:
         ``max_j |r_j| <= enough``: the step ends the run, for the gradient behind it is r to first order.
     max_products : int
         Limit of products per solve; the best iterate is returned there, and the outer test judges it.
+    stall : float
+        Or where the j-th product, j > `PATIENT`, adds at most ``stall / j`` of what the quadratic model has fallen by
+        (Nash, Sofer, "Assessing a search direction within a truncated-Newton method", Oper. Res. Lett. 9, 1990).
     """
 
     theta: float
     floor: float = 0.0
     enough: float = 0.0
     max_products: int = 20_000
+    stall: float = 0.0
 
 
 class KrylovShifted(Shifted):
@@ -327,6 +333,7 @@ class KrylovShifted(Shifted):
         z = apply(r)
         p = z.copy()
         rz = float(r @ z)
+        gains = 0.0  # twice what the quadratic model has fallen by
         former: deque[tuple[Array, Array, float]] = deque(maxlen=self._window)
         while rz > 0 and used < rule.max_products:
             q = self._matvec(p) + lam * metric.apply(p)
@@ -339,6 +346,10 @@ class KrylovShifted(Shifted):
             alpha = rz / curvature
             h += alpha * p
             r -= alpha * q
+            gain = alpha * rz
+            gains += gain
+            if used > PATIENT and used * gain <= rule.stall * gains:
+                return used, None
             size = metric.dual_norm(r)
             if size <= max(rule.theta * lam * metric.norm(h), floor) or not np.isfinite(size):
                 return used, None

@@ -12,7 +12,7 @@ from gnsopt.datasets import make_logistic, make_softmax
 from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.linalg.metric import as_metric
 from gnsopt.linalg.precond import Preconditioner
-from gnsopt.linalg.shifted import Accuracy, DenseShifted, KrylovShifted, SpectralShifted
+from gnsopt.linalg.shifted import PATIENT, Accuracy, DenseShifted, KrylovShifted, SpectralShifted
 from gnsopt.linalg.structured import Diagonal
 
 SHIFTS = [1e-6, 1e-2, 1.0, 1e2, 1e6]
@@ -315,3 +315,27 @@ def test_the_cg_model_obeys_its_rule_on_problems(name):
         r = x.g - (H + lam * B) @ h
         assert x.metric.dual_norm(r) <= 0.2 * lam * x.metric.norm(h) * (1 + 1e-6)
     assert x.counts.nhev == 0
+
+
+def test_a_solve_that_stalls_ends_early_and_goes_downhill():
+    """One stiff and many soft directions: the model has fallen by nearly all it can long before the residual is small."""
+    rng = np.random.default_rng(0)
+    d = np.concatenate([np.ones(20), np.geomspace(1e-8, 1e-4, 80)])
+    b = np.concatenate([rng.standard_normal(20), 1e-5 * rng.standard_normal(80)])
+    counts = []
+
+    def product(v):
+        counts.append(1)
+        return d * v
+
+    def solve(stall):
+        counts.clear()
+        rule = Accuracy(0.0, 1e-9, stall=stall)
+        h = KrylovShifted(product, as_metric(None, 100), By(np.eye(100)), rule).solve(0.0, b)
+        return 0.5 * h @ (d * h) - b @ h, len(counts), b @ h
+
+    whole, long, _ = solve(0.0)
+    part, short, slope = solve(0.1)
+    assert PATIENT < short < long
+    assert slope > 0
+    assert part < 0
