@@ -28,7 +28,8 @@ class MultiBlock(BilevelProblem):
     """
 
     def __init__(self, blocks: Sequence[BilevelProblem]) -> None:
-        if not (len(blocks) > 0 and all(isinstance(block, BilevelProblem) for block in blocks)):
+        listed = isinstance(blocks, list | tuple) and len(blocks) > 0
+        if not (listed and all(isinstance(block, BilevelProblem) for block in blocks)):
             raise TypeError("blocks must be a non-empty sequence of BilevelProblem")
         sizes = {block.d for block in blocks}
         if len(sizes) != 1:

@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel.checks import check_mu
 from gnsopt.bilevel.hypergradient import Oracle
 from gnsopt.bilevel.problem import BilevelProblem, as_start
@@ -45,6 +46,7 @@ class Certificate:
     distance: float
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite is no certificate
 def certify(
     problem: BilevelProblem,
     theta: ArrayLike | float,
@@ -81,8 +83,10 @@ def certify(
     ValueError
         If theta is not finite or outside the box, or mu is too large.
     """
-    if not (isinstance(tol, Real) and tol >= 0):
-        raise ValueError(f"tol={tol!r} must be a number >= 0")
+    if not isinstance(problem, BilevelProblem):
+        raise TypeError(f"problem={type(problem).__name__} is not a BilevelProblem")
+    if not (isinstance(tol, Real) and as_number(tol, "tol") >= 0):
+        raise ValueError(f"tol={shown(tol)} must be a number >= 0")
     for block in problem.blocks:
         for name in ("mu", "constants", "J_norm", "cross_t"):
             block.require(name, "a certificate")

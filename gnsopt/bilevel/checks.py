@@ -7,6 +7,7 @@ import numpy as np
 from gnsopt._typing import Array
 from gnsopt.bilevel.problem import BilevelProblem, as_vector, value_and_gradient
 from gnsopt.curvature.spectral import lanczos
+from gnsopt.exceptions import StepFailure
 from gnsopt.point import Point
 
 PRODUCTS = 12  # of the Lanczos process that looks for curvature below mu (chosen: a wrong factor shows within a few)
@@ -104,7 +105,10 @@ def check_mu(problem: BilevelProblem, theta: Array, point: Point) -> None:
         raise ValueError(
             f"mu(theta)={mu!r} must be positive: the lower level must be strongly convex; add a ridge term"
         )
-    H = point.hess()
+    try:
+        H = point.hess()
+    except StepFailure as failure:
+        raise ValueError(f"hvp: {failure} at theta0") from None
     low, _ = lanczos(lambda v: -as_vector(H.matvec(v), problem.n, "hvp"), problem.n, 1, max_products=PRODUCTS, tol=0.0)
     least, scale = -float(low[0]), float(np.max(np.abs(low)))
     if np.isnan(least):

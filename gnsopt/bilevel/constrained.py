@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import shown
 from gnsopt.bilevel.problem import BilevelProblem, as_bounds, as_vector
 from gnsopt.exceptions import MissingRequirement
 
@@ -47,7 +48,7 @@ class ConstrainedProblem(BilevelProblem):
         if (lower_bounds is None) == (project is None):
             raise ValueError("give one of lower_bounds and project; without constraints use BilevelProblem")
         if project is not None and not callable(project):
-            raise TypeError(f"project={project!r} must be callable")
+            raise TypeError(f"project={shown(project)} must be callable")
         if oracles.get("cross_t") is not None:
             raise ValueError("cross_t: implicit gradients do not hold under constraints of x; leave it out")
         super().__init__(n, d, **oracles)

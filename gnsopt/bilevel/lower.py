@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import shown
 from gnsopt.bilevel.momentum import StronglyConvexFista
 from gnsopt.bilevel.newton import InexactNewton
 from gnsopt.bilevel.problem import BilevelProblem
@@ -26,6 +27,7 @@ from gnsopt.linalg.shifted import Accuracy, KrylovShifted, RowSpaceShifted
 from gnsopt.point import Counts, Point
 from gnsopt.solver import Solver, suggest
 from gnsopt.solvers import SOLVERS
+from gnsopt.solvers.named import find_solver
 
 STALLED = 25  # Newton iterations without a new low of the gradient norm: the limit of float64 (chosen)
 SLOW = 2000  # the same for methods of first order, whose gradient norm rises and falls (chosen)
@@ -204,19 +206,22 @@ class LowerSolver:
     """
 
     def __init__(self, problem: BilevelProblem, solver: Any, linear: str, forcing: float, run: Run) -> None:
-        if linear not in METHODS:
-            raise ValueError(f"linear={linear!r} is unknown; choose one of {', '.join(METHODS)}")
+        if not isinstance(linear, str) or linear not in METHODS:
+            raise ValueError(f"linear={shown(linear)} is unknown; choose one of {', '.join(METHODS)}")
         self.problem, self.run = problem, run
         self.curvature = LowerCurvature(linear, forcing)
         self.counts, self._seen = Counts(), Counts()
         self._solver = solver
+        if isinstance(solver, np.ndarray):
+            raise ValueError("lower_solver is an array; pass a name or a gnsopt.Solver")
         if solver == "newton":
             self._solver = InexactNewton()
         elif isinstance(solver, str) and solver != "fista":
-            if solver.lower() not in SOLVERS:
+            named = find_solver(solver)
+            if named is None:
                 known = [*SOLVERS, "fista", "newton"]
                 raise ValueError(f"lower_solver={solver!r} is unknown; {suggest(solver, known)}")
-            self._solver = SOLVERS[solver.lower()]()
+            self._solver = named()
         elif solver == "fista":
             problem.require("constants", "lower_solver='fista'")
         elif not isinstance(solver, Solver):

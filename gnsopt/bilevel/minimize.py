@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import ArrayLike
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel.checks import check_oracles, mu_holds
 from gnsopt.bilevel.problem import BilevelProblem, as_bounds, as_start
 from gnsopt.bilevel.result import BilevelResult
@@ -56,6 +57,7 @@ def load(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # trials lie anywhere; what is not finite is rejected
 def minimize(
     problem: BilevelProblem,
     theta0: ArrayLike | float,
@@ -144,13 +146,15 @@ def minimize(
     solver = method if isinstance(method, Method) and not options else _build(method, options)
     low, high = problem.bounds if bounds is None else as_bounds(bounds, problem.d)
     theta = as_start(theta0, low, high, "theta0")
-    if not (isinstance(tol, Real) and tol >= 0):
-        raise ValueError(f"tol={tol!r} must be a number >= 0")
+    if not (isinstance(tol, Real) and as_number(tol, "tol") >= 0):
+        raise ValueError(f"tol={shown(tol)} must be a number >= 0")
     for name, value in (("maxtime", maxtime), ("maxwork", maxwork)):
-        if not (value is None or (isinstance(value, Real) and value > 0)):
-            raise ValueError(f"{name}={value!r} must be a positive number or None")
+        if not (value is None or (isinstance(value, Real) and as_number(value, name) > 0)):
+            raise ValueError(f"{name}={shown(value)} must be a positive number or None")
     if not (isinstance(maxiter, int | np.integer) and maxiter >= 0):
         raise ValueError(f"maxiter={maxiter!r} must be an integer >= 0")
+    if not (callback is None or callable(callback)):
+        raise TypeError(f"callback={shown(callback)} is not callable; pass callback(iterate)")
     for block in problem.blocks:
         for name in solver.requires:
             block.require(name, f"method {solver.name!r}")

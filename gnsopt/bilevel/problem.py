@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.exceptions import MissingRequirement
 from gnsopt.linalg.forms import Form, Operator, as_form
 from gnsopt.objective import EPS, Objective
@@ -63,8 +64,8 @@ class Constants:
         """Refuse negative numbers and NaN."""
         for name in ("L", "L_g", "L_H", "L_J", "L_gt"):
             value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
-                raise ValueError(f"constants: {name}={value!r} must be a finite number >= 0")
+            if not (isinstance(value, Real) and 0 <= as_number(value, f"constants: {name}") < np.inf):
+                raise ValueError(f"constants: {name}={shown(value)} must be a finite number >= 0")
 
 
 class BilevelProblem:
@@ -138,8 +139,8 @@ class BilevelProblem:
         x0: ArrayLike | None = None,
     ) -> None:
         for name, size in (("n", n), ("d", d)):
-            if not (isinstance(size, int | np.integer) and size >= 1):
-                raise ValueError(f"{name}={size!r} must be an integer of at least 1")
+            if not (isinstance(size, int | np.integer) and 1 <= size < 2**48):
+                raise ValueError(f"{name}={shown(size)} must be an integer of at least 1")
         self.n, self.d = int(n), int(d)
         given = {
             "lower": lower,
@@ -152,7 +153,7 @@ class BilevelProblem:
         }
         for name, value in given.items():
             if not (value is None or callable(value)):
-                raise TypeError(f"{name}={value!r} must be callable")
+                raise TypeError(f"{name}={shown(value)} must be callable")
         self._mu: Any = mu
         if mu is not None and not callable(mu):
             self._mu = lambda theta: mu
@@ -351,7 +352,7 @@ class LowerLevel(Objective):
             return Operator(self.n, lambda v: self._difference(x, v), diagonal)
         H = self.problem.hvp(x, self.theta)
         if isinstance(H, Form) or not callable(H) or hasattr(H, "matvec") or hasattr(H, "shape"):
-            form = as_form(H, self.n)
+            form = as_form(H, self.n, "hvp")
             if not isinstance(form, Operator) or diagonal is None:
                 return form
             return Operator(self.n, form.matvec, diagonal, form.product_price)
@@ -381,7 +382,7 @@ def _takes_one(oracle: Callable[..., Any]) -> bool:
 
 def _number(value: Any, name: str) -> float:
     """Return what an oracle gave as a float; an array of one number will do."""
-    raw = np.asarray(value)
+    raw = as_array(value, name, finite=False) if isinstance(value, list | tuple) else np.asarray(value)
     if raw.size != 1 or raw.dtype.kind not in "fiub":
         raise TypeError(f"{name} returned {type(value).__name__} of shape {raw.shape}; it must return a number")
     return float(raw.reshape(()))
@@ -391,7 +392,10 @@ def _returned(value: Any, size: int, name: str) -> Array:
     """Return what an oracle gave as an array; its shape is checked where it is used."""
     if value is None:
         raise TypeError(f"{name} returned None; it must return an array of shape ({size},)")
-    return np.asarray(value, dtype=float)
+    try:
+        return as_array(value, name, finite=False)
+    except ValueError:
+        raise TypeError(f"{name} returned {shown(value)}; it must return an array of shape ({size},)") from None
 
 
 def as_vector(a: Any, size: int, name: str) -> Array:
@@ -416,7 +420,10 @@ def as_vector(a: Any, size: int, name: str) -> Array:
     ValueError
         If the shape does not fit or it is not real.
     """
-    raw = np.asarray(a)
+    try:
+        raw = np.asarray("" if np.ma.is_masked(a) else a)
+    except ValueError:
+        raise ValueError(f"{name}: it is ragged; it must be a real vector of shape ({size},)") from None
     if raw.shape != (size,) and raw.size != 1 or raw.size != size or raw.dtype.kind not in "fiub":
         raise ValueError(
             f"{name}: shape {raw.shape} and dtype {raw.dtype}; it must be a real vector of shape ({size},)"
@@ -446,8 +453,8 @@ def as_start(theta: Any, low: Array, high: Array, name: str) -> Array:
     ValueError
         If it is not finite, not of this shape or outside the box.
     """
-    given = np.asarray(theta)
-    where = as_vector(np.full(low.size, given) if given.ndim == 0 else given, low.size, name)
+    number = not isinstance(theta, list | tuple) and np.ndim(theta) == 0
+    where = as_vector(np.full(low.size, theta) if number else theta, low.size, name)
     if not np.isfinite(where).all():
         raise ValueError(f"{name} contains NaN or infinity")
     outside = np.flatnonzero((where < low) | (where > high))
@@ -480,7 +487,7 @@ def value_and_gradient(out: Any, n: int, name: str) -> tuple[float, Array]:
     """
     if not (isinstance(out, tuple | list) and len(out) >= 2 and np.size(out[0]) == 1):
         raise TypeError(f"{name} returned {type(out).__name__}; it must return (value, gradient)")
-    return float(np.asarray(out[0], dtype=float).reshape(())), as_vector(out[1], n, f"{name}: gradient in x")
+    return _number(out[0], name), as_vector(out[1], n, f"{name}: gradient in x")
 
 
 def as_bounds(bounds: Any, d: int) -> tuple[Array, Array]:
@@ -514,7 +521,8 @@ def as_bounds(bounds: Any, d: int) -> tuple[Array, Array]:
             )
         low, high = (np.array(np.broadcast_to(np.asarray(b, dtype=float), d)) for b in bounds)
     except (TypeError, ValueError):
-        raise ValueError(f"bounds={bounds!r} must be a pair (lower, upper), each a number or of shape ({d},)") from None
+        shape = f"a pair (lower, upper), each a number or of shape ({d},)"
+        raise ValueError(f"bounds={shown(bounds)} must be {shape}") from None
     if not (low < high).all():  # NaN is neither
         raise ValueError("bounds: every lower bound must be below its upper bound")
     return low, high

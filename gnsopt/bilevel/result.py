@@ -19,7 +19,7 @@ STATUSES = {
     "wrong-mu": "stopped: mu is not a lower bound of the curvature of the lower level at the result; correct mu",
     "step-failure": "stopped: no acceptable step within the trial limit; check cross_t and the constants",
     "interrupted": "interrupted by the user; the result holds the best point so far",
-    "callback": "stopped by the callback (StopIteration)",
+    "callback": "`callback` raised `StopIteration`; the result holds the best point so far",
 }
 
 

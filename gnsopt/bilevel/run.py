@@ -163,8 +163,8 @@ class Run:
         return np.clip(theta, self.lower, self.upper)
 
     def stationarity(self, theta: Array, z: Array) -> float:
-        """Return ``|theta - clip(theta - z)|``: the norm of the projected hypergradient."""
-        return float(np.linalg.norm(theta - self.clip(theta - z)))
+        """Return ``|theta - clip(theta - z)|``, the norm of the projected hypergradient, also where z is tiny."""
+        return float(np.linalg.norm(np.clip(z, theta - self.upper, theta - self.lower)))
 
 
 class Method:

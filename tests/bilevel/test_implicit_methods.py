@@ -148,7 +148,7 @@ def test_budgets_end_a_run():
     assert (by_steps.status, by_steps.nit, len(by_steps.trace)) == ("budget", 2, 3)
     assert minimize(problem, -2.0, bounds=BOX, maxtime=1e-9).status == "budget"
     assert by_steps.success is False
-    for name in ("nit", "fun", "gnorm", "time", "work", "low", "high", "error", "eps", "alpha"):
+    for name in ("nit", "fun", "gnorm", "time", "work", "low", "high", "error", "eps", "radius"):
         assert name in by_steps.trace.columns
 
 

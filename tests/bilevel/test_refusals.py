@@ -54,7 +54,7 @@ def test_an_unknown_error_is_not_stationary():
     assert result.status != "stationary" or result.norm + result.error <= 1e-6
 
 
-@pytest.mark.parametrize("options", [{"max_trials": 0}, {"longest": -1.0}])
+@pytest.mark.parametrize("options", [{"max_trials": 0}, {"radius": -1.0}])
 def test_limits_of_the_line_search_are_checked(options):
     with pytest.raises(ValueError, match="max_trials"):
         MaidQN(**options)

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from experiments.benchmarks.bilevel import cell, report
     from experiments.benchmarks.bilevel.methods import MANY, METHODS
     from experiments.benchmarks.bilevel.tasks import TASKS
+    from gnsopt.cli.interrupt import interruptible
 
     limits = QUICK if options.quick else tuple(options.limits)
     folder = options.results or Path("results", *(["quick"] if options.quick else []), "benchmarks", "bilevel")
@@ -38,11 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in [*(options.tasks or []), *(options.methods or [])]:
         if name not in [*TASKS, *METHODS]:
             parser.error(f"{name!r} is neither a task ({', '.join(TASKS)}) nor a method ({', '.join(METHODS)})")
-    for task in tasks:
-        possible = METHODS if TASKS[task][1] == "single" else MANY
-        for method in options.methods or possible:
-            if method in possible:
-                print(cell.measure(folder, task, method, limits, options.force), flush=True)
+    signals = interruptible()
+    try:
+        with signals:
+            for task in tasks:
+                possible = METHODS if TASKS[task][1] == "single" else MANY
+                for method in options.methods or possible:
+                    if method in possible:
+                        print(cell.measure(folder, task, method, limits, options.force), flush=True)
+    except KeyboardInterrupt:
+        print("interrupted: finished cells are kept; the same command goes on from there", file=sys.stderr)
+        return signals.code
     print(report.write(folder, limits))
     return 0
 

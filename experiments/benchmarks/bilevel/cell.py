@@ -15,6 +15,7 @@ from experiments.benchmarks.bilevel.tasks import Task, task
 from experiments.storage import read_json, write_json
 from gnsopt.bilevel import LogisticPenalties
 from gnsopt.bilevel.newton import InexactNewton
+from gnsopt.cli.interrupt import heed
 from gnsopt.curvature import exact
 
 cached_task = cache(task)
@@ -39,6 +40,7 @@ def measure(folder: Path, name: str, method: str, limits: tuple[float, ...], for
     ended = recorder.seconds
     kept = recorder.end()
     values = [accurate(problem, theta, method) for _, theta in kept]
+    heed()
     write_json(
         path,
         {

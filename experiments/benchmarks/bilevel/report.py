@@ -11,7 +11,7 @@ from experiments.benchmarks.bilevel.methods import METHODS
 from experiments.benchmarks.bilevel.tasks import TASKS
 from experiments.storage import read_json, write_text
 
-FOUR = ("digits-class", "bc-feature", "digits-weight", "text-feature")
+MANY = [name for name, (_, groups) in TASKS.items() if groups != "single"]
 SLACK = 1.02  # a loss within two per cent counts as equal: local minima differ
 
 
@@ -46,7 +46,7 @@ def _number(value: float) -> str:
 
 def _verdicts(table: dict[tuple[str, str], Any]) -> list[str]:
     lines = []
-    for task in FOUR:
+    for task in MANY:
         mine, hoag = table.get((task, "maid-qn")), table.get((task, "hoag"))
         jacobi = table.get((task, "L-BFGS-B + implicit + Jacobi"))
         if mine and hoag:

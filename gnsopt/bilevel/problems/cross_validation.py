@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import IntArray
+from gnsopt.arguments import as_seed, shown
 from gnsopt.bilevel.blocks import MultiBlock
 from gnsopt.bilevel.problems.linear_penalties import BOX, LogisticPenalties, RidgePenalties
 from gnsopt.problems.squared import check_targets
@@ -52,13 +53,13 @@ class CrossValidation(MultiBlock):
         bounds: Any = BOX,
         seed: int = 0,
     ) -> None:
-        if loss not in ("logistic", "squared"):
-            raise ValueError(f"loss={loss!r} must be 'logistic' or 'squared'")
+        if not (isinstance(loss, str) and loss in ("logistic", "squared")):
+            raise ValueError(f"loss={shown(loss)} must be 'logistic' or 'squared'")
         X = check_design(X)
         n = X.shape[0]
         classified = loss == "logistic"
         codes: Any = check_labels(y, n)[0] if classified else check_targets(y, n)
-        self.fold = as_folds(folds, codes if classified else np.zeros(n, dtype=np.int64), seed)
+        self.fold = as_folds(folds, codes if classified else np.zeros(n, dtype=np.int64), as_seed(seed))
         family: Any = LogisticPenalties if classified else RidgePenalties
         blocks = []
         for k in range(int(self.fold.max()) + 1):

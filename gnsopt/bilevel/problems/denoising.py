@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel.problem import BilevelProblem, Constants
 from gnsopt.bilevel.problems.images import as_images, fold, patches, patches_t
 
@@ -254,12 +255,12 @@ class FieldsOfExperts(Denoising):
     def __init__(
         self, clean: Any, noisy: Any, filters: int = 48, size: int = 7, bounds: Any = None, largest: float = 2.0
     ) -> None:
-        if not (isinstance(largest, float | int | np.number) and 0 < float(largest) < np.inf):
-            raise ValueError(f"largest={largest!r} must be a positive number")
+        if not 0 < as_number(largest, "largest") < np.inf:
+            raise ValueError(f"largest={shown(largest)} must be a positive number")
         self.largest = float(largest)
         for name, value in (("filters", filters), ("size", size)):
-            if not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+            if not (isinstance(value, int | np.integer) and 1 <= value < 2**31):
+                raise ValueError(f"{name}={shown(value)} must be an integer of at least 1")
         if size % 2 == 0:
             raise ValueError(f"size={size} must be odd: a filter is centred at its pixel")
         self.K, self.size = int(filters), int(size)

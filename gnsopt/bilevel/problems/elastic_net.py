@@ -28,6 +28,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from gnsopt._typing import Array, IntArray
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel.problem import BilevelProblem, Constants
 from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.kernels.elastic_net import sweep
@@ -87,10 +88,10 @@ class ElasticNet(BilevelProblem):
         l2: float = 0.0,
         bounds: Any = None,
     ) -> None:
-        if penalty not in PENALTIES:
-            raise ValueError(f"penalty={penalty!r} is unknown; choose one of {', '.join(PENALTIES)}")
-        if not (isinstance(l2, float | int | np.number) and 0 <= float(l2) < np.inf):
-            raise ValueError(f"l2={l2!r} must be a number >= 0")
+        if not isinstance(penalty, str) or penalty not in PENALTIES:
+            raise ValueError(f"penalty={shown(penalty)} is unknown; choose one of {', '.join(PENALTIES)}")
+        if not 0 <= as_number(l2, "l2") < np.inf:
+            raise ValueError(f"l2={shown(l2)} must be a number >= 0")
         self.ridge = "elastic-net" in penalty
         if self.ridge and l2 != 0:
             raise ValueError(f"l2={l2}: penalty={penalty!r} has its own, the last of theta; leave l2 out")
@@ -225,7 +226,7 @@ class OnSupport(Objective):
         try:
             self.solution[support] = _solve(self.H, self.b)
         except NotPositiveDefinite:  # features that depend on each other: the solution is not unique
-            self.solution[support] = np.linalg.lstsq(self.H, self.b)[0]
+            self.solution[support] = np.linalg.lstsq(self.H, self.b, rcond=None)[0]
         values = np.linalg.eigvalsh(self.H) if support.size else np.empty(0)
         pin = problem._pin
         self.range = float(np.min(values, initial=pin)), float(np.max(values, initial=pin))

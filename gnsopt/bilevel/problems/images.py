@@ -29,7 +29,10 @@ def as_images(images: Any, name: str) -> Array:
     ValueError
         If they have another shape or are not finite.
     """
-    a = np.asarray(images)
+    try:
+        a = np.asarray("" if np.ma.is_masked(images) else images)
+    except ValueError:
+        raise ValueError(f"{name} is ragged; it must be real of shape (N, height, width)") from None
     if a.ndim not in (2, 3) or a.size == 0 or a.dtype.kind not in "fiub":
         raise ValueError(f"{name} has shape {a.shape} and dtype {a.dtype}; it must be real of shape (N, height, width)")
     a = np.array(a, dtype=float).reshape(-1, *a.shape[-2:])

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, IntArray
+from gnsopt.arguments import shown
 from gnsopt.bilevel.problem import BilevelProblem, Constants
 from gnsopt.linalg.design import Design
 from gnsopt.problems import LinearModel, Logistic, Softmax, SquaredLoss
@@ -55,8 +56,12 @@ class LinearPenalties(BilevelProblem):
     upper_mu = 0.0  # curvature of g: the losses are convex
 
     def __init__(self, train: LinearModel, validation: LinearModel, groups: Any = "feature", bounds: Any = BOX) -> None:
+        for name, model in (("train", train), ("validation", validation)):
+            if not isinstance(model, LinearModel):
+                raise TypeError(f"{name}={shown(model)} must be a linear model, such as gnsopt.Logistic(X, y)")
         if train.n != validation.n or train.k != validation.k:
-            raise ValueError(f"validation has {validation.n} variables, train {train.n}: they must be the same model")
+            sizes = f"validation has {validation.n} variables, train {train.n}"
+            raise ValueError(f"{sizes}: they must be the same model; give X_val and X_train the same features")
         self.train, self.validation = train, validation
         weights, k = train.design.n_features * train.k, train.k
         self.group: IntArray = np.full(train.n, -1, dtype=np.int64)
@@ -293,8 +298,8 @@ def classification_pair(
 
 
 def _labels(y: Any, n_samples: int, name: str) -> tuple[IntArray, Any]:
-    if np.shape(y) == ():
-        raise ValueError(f"{name}={y!r} must hold {n_samples} labels, one a row")
+    if not isinstance(y, list | tuple) and np.shape(y) == ():
+        raise ValueError(f"{name}={shown(y)} must hold {n_samples} labels, one a row")
     return check_labels(y, n_samples)
 
 

@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logsumexp, softmax
 
 from gnsopt._typing import Array, IntArray
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel.problem import BilevelProblem, Constants
 from gnsopt.bilevel.problems.linear_penalties import DERIVATIVES, _Norms, classification_pair
 from gnsopt.problems import LinearModel, Logistic, SquaredLoss
@@ -74,13 +75,13 @@ class Reweighting(BilevelProblem):
         l2: float = 1e-2,
         bounds: Any = (-20.0, 20.0),
     ) -> None:
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r} is unknown; choose one of {', '.join(LOSSES)}")
+        if not isinstance(loss, str) or loss not in LOSSES:
+            raise ValueError(f"loss={shown(loss)} is unknown; choose one of {', '.join(LOSSES)}")
         weights = ("sigmoid" if sources is None else "softmax") if weights is None else weights
-        if weights not in WEIGHTS:
-            raise ValueError(f"weights={weights!r} is unknown; choose one of {', '.join(WEIGHTS)}")
-        if not (isinstance(l2, float | int | np.number) and 0 < float(l2) < np.inf):
-            raise ValueError(f"l2={l2!r} must be a positive number: it keeps the lower level strongly convex")
+        if not isinstance(weights, str) or weights not in WEIGHTS:
+            raise ValueError(f"weights={shown(weights)} is unknown; choose one of {', '.join(WEIGHTS)}")
+        if not 0 < as_number(l2, "l2") < np.inf:
+            raise ValueError(f"l2={shown(l2)} must be a positive number: it keeps the lower level strongly convex")
         if loss == "squared":
             self.train: LinearModel = SquaredLoss(X_train, y_train)
             self.validation: LinearModel = SquaredLoss(X_val, y_val)
