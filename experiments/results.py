@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.storage import read_json
+from experiments.config import FORMAT
+from experiments.storage import read_arrays, read_json
 from gnsopt._typing import Array
 
 if sys.version_info >= (3, 11):
@@ -74,7 +75,13 @@ class Results:
 
 
 def load(folder: Path) -> Results:
-    """Read the folder of one figure; FileNotFoundError if the sweep was not run, or not to its end."""
+    """Read the folder of one figure; FileNotFoundError if the sweep was not run, or not to its end.
+
+    ValueError, with the cure, if a file is damaged or of another format.
+    """
+    about = read_json(folder / "environment.json")
+    if (known := about.get("format", FORMAT)) != FORMAT:  # it was not written down at first
+        raise ValueError(f"{folder} is of format {known}, this version reads format {FORMAT}: run the sweep once more")
     provenance = tomllib.loads((folder / "config.toml").read_text())["provenance"]
     with (folder / "runs.csv").open(newline="") as file:
         rows = [
@@ -82,13 +89,12 @@ def load(folder: Path) -> Results:
             for row in csv.DictReader(file)
         ]
     traces: dict[str, dict[str, Array]] = {}
-    with np.load(folder / "trace.npz", allow_pickle=False) as arrays:
-        for name in arrays.files:
-            key, column = name.split("/")
-            traces.setdefault(key, {})[column] = arrays[name]
+    for name, array in read_arrays(folder / "trace.npz").items():
+        key, column = name.split("/")
+        traces.setdefault(key, {})[column] = array
     return Results(
         provenance,
-        bool(read_json(folder / "environment.json")["quick"]),
+        bool(about["quick"]),
         tuple(Run(str(row["label"]), row, traces[row["cell"]]) for row in rows if row["cell"] in traces),
         tuple(row for row in rows if row["cell"] not in traces),
     )

@@ -14,7 +14,6 @@ from pathlib import Path
 from experiments import config, environment
 
 FOLDER = Path(__file__).parent
-INTERRUPTED = 130  # as shells report SIGINT
 
 
 def find(name: str) -> list[Path]:
@@ -55,13 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     results = options.results or results_folder(options.quick)
     failures: list[str] = []
+    signals = interruptible()
     try:
-        with interruptible():
+        with signals:
             for each in configs:
                 failures += sweep.run(each, results, options.force, console)
     except KeyboardInterrupt:
         console.print("interrupted: finished cells are kept; the same command goes on from there")
-        return INTERRUPTED
+        return signals.code
+    except OSError as error:  # a missing data set is none of these: the runner leaves its cells out
+        console.print(f"the results cannot be written: {error}", style="red", markup=False, highlight=False)
+        return 1
     for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False)
     return 1 if failures else 0

@@ -63,7 +63,7 @@ def spectral_logistic(
 
 @dataclass(frozen=True)
 class NewtonSketch(Solver):
-    """Damped Newton steps with a sketched Hessian, ``f(x + t v) <= f(x) + slope t g'v``, t cut by `cut`: [sketch 3.2].
+    """Damped Newton steps with a sketched Hessian, ``f(x + t v) <= f(x) + slope t g'v``, t cut by `cut`.
 
     The scalar ``trials`` counts values of f, ``rows`` is the size of the sketch; 0 rows stand for the exact Hessian.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy.optimize import OptimizeResult
 
 from experiments import catalog, environment
-from experiments.config import Cell, Config
-from experiments.storage import read_json, replacing, write_json
+from experiments.config import FORMAT, Cell, Config
+from experiments.storage import Damaged, read_arrays, read_json, replacing, write_json
 from gnsopt import GradNormSmooth, Status
+from gnsopt.cli.interrupt import heed
 from gnsopt.driver import ROUNDING, STALLED, Trace
+from gnsopt.files import remove_leftovers
 
 COUNTS = ("nit", "nfev", "njev", "nhev", "nhessp", "nsolve")
 FACTS = (  # the columns of runs.csv before those of the settings
@@ -34,15 +37,19 @@ FACTS = (  # the columns of runs.csv before those of the settings
 def run(config: Config, results: Path, force: bool, console: Console) -> list[str]:
     """Run the cells that are not there yet (all with `force`), merge, and return one sentence for each failure."""
     paper = results / config.paper
+    _make_folders(paper, config.figure)
     cells = {cell.key: cell for cell in config.cells}
     groups: dict[str, list[Cell]] = {}
     for cell in cells.values():
         groups.setdefault(cell.turn_key, []).append(cell)
-    todo = [group for group in groups.values() if force or any(_read_cell(paper, cell.key) is None for cell in group)]
+    todo = [group for group in groups.values() if force or not _there(paper, group)]
     missing = sum(map(len, todo))
     console.print(
         f"{config.paper}/{config.figure}: {len(cells)} cells, {len(cells) - missing} of them there", highlight=False
     )
+    for key in cells:
+        if _cell_path(paper, key).exists() and _read_cell(paper, key) is None:
+            console.print(f"cell {key} is damaged: it is run once more", style="yellow", highlight=False)
     optima = _Optima(paper, force)
     absent: dict[str, str] = {}
     failed: dict[str, str] = {}
@@ -69,7 +76,8 @@ def run(config: Config, results: Path, force: bool, console: Console) -> list[st
             task = progress.add_task("", total=missing)
             for group in todo:
                 progress.update(task, description=group[0].label)
-                attempt(group)
+                if force or not _there(paper, group):  # another process may have run it meanwhile
+                    attempt(group)
                 progress.advance(task, len(group))
     finally:  # after Ctrl-C too: what is there can be looked at
         wrong = _merge(config, paper, optima, absent | failed)
@@ -146,6 +154,7 @@ def _minimize(cell: Cell, f_star: float | None, **overrides: Any) -> OptimizeRes
     found["cpu"] = time.process_time() - before
     if found.status == Status.INTERRUPTED:  # the driver made a result of Ctrl-C: the sweep ends here
         raise KeyboardInterrupt
+    heed()  # and so did those whose statuses are others
     found["arrays"] = instance.arrays(found)
     return found
 
@@ -165,10 +174,12 @@ class _Optima:
         """Return f* and the route to it, from the file where there is one."""
         path = self._folder / f"{cell.problem_key}.json"
         anew = self._force and cell.problem_key not in self._fresh
-        if compute and (anew or not path.exists()):
+        known = _read_optimum(path)
+        if compute and (anew or known is None):
             write_json(path, {"problem": cell.problem, **minimum(cell)})
             self._fresh.add(cell.problem_key)
-        return read_json(path) if path.exists() else {"f_star": None, "route": "unknown"}
+            known = _read_optimum(path)
+        return known or {"f_star": None, "route": "unknown"}
 
 
 def minimum(cell: Cell) -> dict[str, Any]:
@@ -205,14 +216,33 @@ def _write_cell(
 
 
 def _read_cell(paper: Path, key: str) -> dict[str, Any] | None:
-    """Return facts, environment and trace of a cell; None where there is none."""
-    path = _cell_path(paper, key)
-    if not path.exists():
+    """Return facts, environment and trace of a cell; None where there is none, or a damaged one."""
+    try:
+        cell: dict[str, Any] = read_arrays(_cell_path(paper, key))
+        facts, surroundings = (json.loads(str(cell.pop(name))) for name in ("facts", "environment"))
+    except (FileNotFoundError, Damaged, KeyError, ValueError):
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        cell: dict[str, Any] = {name: arrays[name] for name in arrays.files}
-    facts, surroundings = (json.loads(str(cell.pop(name))) for name in ("facts", "environment"))
     return {"facts": facts, "environment": surroundings, "trace": cell}
+
+
+def _there(paper: Path, group: list[Cell]) -> bool:
+    return all(_read_cell(paper, cell.key) is not None for cell in group)
+
+
+def _read_optimum(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(read_json(path))
+    except (FileNotFoundError, Damaged):
+        return None
+
+
+def _make_folders(paper: Path, figure: str) -> None:
+    """Make the folders, without what killed processes left in them; raise OSError where nothing can be written."""
+    for folder in (paper / "cells", paper / "optima", paper / figure):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"the folder {folder} cannot be written")
+        remove_leftovers(folder)
 
 
 def _merge(config: Config, paper: Path, optima: _Optima, skipped: dict[str, str]) -> list[str]:
@@ -247,7 +277,8 @@ def _merge(config: Config, paper: Path, optima: _Optima, skipped: dict[str, str]
             )
     with replacing(folder / "config.toml") as file:
         file.write(config.text)
-    write_json(folder / "environment.json", {"quick": config.quick, "environments": surroundings})
+    about = {"format": FORMAT, "quick": config.quick, "environments": surroundings}
+    write_json(folder / "environment.json", about)
     with replacing(folder / "trace.npz") as file:
         np.savez(file, **traces)
     with replacing(folder / "runs.csv") as file:

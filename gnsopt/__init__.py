@@ -19,7 +19,9 @@ Three doors: ``GradNormSmooth(...).minimize(problem)``, ``gnsopt.minimize(proble
 import importlib
 from typing import Any
 
-from gnsopt import constrained, curvature, datasets
+from gnsopt import blocks, constrained, curvature, datasets
+from gnsopt.blocks import RowBlocks
+from gnsopt.checkpoint import Checkpoint
 from gnsopt.constrained import AdaSketchNewton, ConstrainedProblem
 from gnsopt.linalg.metric import Metric, gram_metric
 from gnsopt.minimize import minimize
@@ -62,6 +64,7 @@ __all__ = [
     "AcceleratedNewton",
     "AdaSketchNewton",
     "ChebyshevChain",
+    "Checkpoint",
     "Composite",
     "ConstrainedProblem",
     "Counts",
@@ -86,6 +89,7 @@ __all__ = [
     "ResidualPower",
     "Rosenbrock",
     "RosenbrockEquations",
+    "RowBlocks",
     "Softmax",
     "Solver",
     "SquaredLoss",
@@ -94,6 +98,7 @@ __all__ = [
     "Target",
     "WorstCaseChain",
     "__version__",
+    "blocks",
     "constrained",
     "curvature",
     "datasets",

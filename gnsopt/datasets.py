@@ -28,7 +28,6 @@ import hashlib
 import io
 import lzma
 import math
-import operator
 import os
 import re
 import tempfile
@@ -41,9 +40,11 @@ import numpy as np
 from scipy import sparse
 
 from gnsopt._typing import Array, IntArray, Matrix
+from gnsopt.arguments import as_number, as_seed, shown
 
 __all__ = ["REGISTRY", "Remote", "find", "load", "make_logistic", "make_softmax", "names"]
 
+LONGEST = 4000  # characters of a path; of a name there may be 255, with what the cache adds
 COLLECTION = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets"
 BUNDLED = ("breast_cancer", "digits", "iris", "wine")
 SUFFIXES = ("", ".xz", ".bz2", ".gz")
@@ -203,7 +204,7 @@ def _pad(X: Matrix, n_features: int | None, name: str | os.PathLike[str]) -> Mat
     if n_features is None:
         return X
     n, d = X.shape
-    width = operator.index(n_features)
+    width = _count(n_features, "n_features")
     if width < d:
         raise ValueError(f"n_features={n_features}, but {os.fspath(name)!r} has {d}: pass {d} or more")
     if isinstance(X, sparse.csr_array):
@@ -249,7 +250,11 @@ def find(name: str | os.PathLike[str]) -> Path:
     FileNotFoundError
         With the nearest names, if there is none.
     """
+    if not isinstance(name, str | os.PathLike) or not isinstance(os.fspath(name), str):
+        raise TypeError(f"name={shown(name)} must be the name of a data set or a path")
     text = os.fspath(name)
+    if "\0" in text or len(text) > LONGEST or any(len(part) > 240 for part in Path(text).parts):
+        raise ValueError(f"name={shown(text)} cannot be the name of a file")
     if not isinstance(name, str) or any(mark in text for mark in (os.sep, os.altsep) if mark):
         if (path := Path(text).expanduser()).is_file():
             return path
@@ -546,8 +551,8 @@ def make_logistic(
     places, columns scaled by the same geometric `s`, so `condition` holds only up to the condition of the
     unscaled matrix.
     """
-    rng = np.random.default_rng(seed)
-    X = _make_design(rng, n_samples, n_features, condition, density)
+    rng = np.random.default_rng(as_seed(seed))
+    X = _make_design(rng, n_samples, n_features, condition, density, separable)
     scores = _scores(rng, X, 1)[:, 0]
     if not separable:
         scores = scores + rng.logistic(size=n_samples)
@@ -598,10 +603,10 @@ def make_softmax(
     ValueError
         If an argument is out of its range.
     """
-    if n_classes < 2:
+    if _count(n_classes, "n_classes") < 2:
         raise ValueError(f"n_classes={n_classes} must be at least 2")
-    rng = np.random.default_rng(seed)
-    X = _make_design(rng, n_samples, n_features, condition, density)
+    rng = np.random.default_rng(as_seed(seed))
+    X = _make_design(rng, n_samples, n_features, condition, density, separable)
     scores = _scores(rng, X, n_classes)
     if not separable:
         scores = scores + rng.gumbel(size=scores.shape)  # the argmax is then a sample of the softmax
@@ -613,11 +618,23 @@ def _scores(rng: np.random.Generator, X: Matrix, n_columns: int) -> Array:
     return 2 * Z / (np.sqrt(np.mean(Z**2)) or 1.0)  # 2, chosen: a Bayes error of about 20 % for two classes
 
 
-def _make_design(rng: np.random.Generator, n: int, d: int, condition: float, density: float) -> Matrix:
+def _count(value: int, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}={shown(value)} must be an integer")
+    if value >= 2**31:
+        raise ValueError(f"{name}={shown(value)} must be below 2**31")
+    return int(value)
+
+
+def _make_design(rng: np.random.Generator, n: int, d: int, condition: float, density: float, separable: bool) -> Matrix:
+    if not isinstance(separable, bool | np.bool_):
+        raise ValueError(f"separable={shown(separable)} must be True or False")
+    n, d = _count(n, "n_samples"), _count(d, "n_features")
     if n < 1 or d < 1:
         raise ValueError(f"n_samples={n} and n_features={d} must be at least 1")
-    if not 1 <= condition < math.inf:
-        raise ValueError(f"condition={condition} must be at least 1 and finite")
+    condition, density = as_number(condition, "condition"), as_number(density, "density")
+    if not 1 <= condition <= 1e150:
+        raise ValueError(f"condition={condition} must be at least 1 and finite, at most 1e150")
     if not 0 < density <= 1:
         raise ValueError(f"density={density} must be in (0, 1]: the fraction of nonzeros")
     if density < 1:

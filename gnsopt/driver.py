@@ -1,15 +1,16 @@
 """The one driver: everything of a run that is not mathematics.
 
-It owns the clock (trace and callback time are kept out), the counts, the trace, the callback, the stop rules, the best
-finite point and the result. A solver only yields ``(point, scalars)`` after each accepted step.
+It owns the clock (trace and callback time are kept out), the counts, the trace, the callback, the stop rules, the
+checkpoint, the best finite point and the result. A solver only yields ``(point, scalars)`` after each accepted step.
 """
 
 from __future__ import annotations
 
 import csv
 import inspect
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from gnsopt._typing import Array
-from gnsopt.exceptions import StepFailure
+from gnsopt.arguments import shown
+from gnsopt.checkpoint import Log
+from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.globalization.decrease import RISE
 from gnsopt.point import COUNTS, Point
+from gnsopt.state import State
 from gnsopt.stopping import Progress, Status, StopRule, gradient_norm
 
 ROUNDING = 1e4 * float(np.finfo(float).eps)
@@ -39,10 +43,12 @@ class Trace:
     ----------
     keep_x : bool, default=False
         Keep copies of the iterates.
+    rows : list of dict, optional
+        What a run that goes on has recorded before.
     """
 
-    def __init__(self, keep_x: bool = False) -> None:
-        self._rows: list[dict[str, float]] = []
+    def __init__(self, keep_x: bool = False, rows: list[dict[str, float]] | None = None) -> None:
+        self._rows: list[dict[str, float]] = list(rows or [])
         self._keep_x = keep_x
         self.x: list[Array] = []
 
@@ -51,6 +57,11 @@ class Trace:
         self._rows.append(row)
         if self._keep_x and x is not None:
             self.x.append(x.copy())
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last row."""
+        return self._rows[-1]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -91,10 +102,16 @@ class Trace:
 
 
 class Clock:
-    """Seconds of the solver's own work; ``pause`` and ``go`` bracket what is not counted."""
+    """Seconds of the solver's own work; ``pause`` and ``go`` bracket what is not counted.
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    Parameters
+    ----------
+    seconds : float, default=0.0
+        What was counted before.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
         self._since: float | None = None
 
     def go(self) -> None:
@@ -108,6 +125,29 @@ class Clock:
             self._since = None
 
 
+class Lows:
+    """The lowest value and the least gradient norm of a run, and for how many rows there was no new one.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        The rows of the trace so far.
+    """
+
+    def __init__(self, rows: Iterable[dict[str, float]]) -> None:
+        self.f = self.gnorm = math.inf
+        self.idle = 0
+        for row in rows:
+            self.see(row["fun"], row["gnorm"])
+
+    def see(self, f: float, gnorm: float) -> None:
+        """Take note of a row."""
+        self.idle = 0 if f < self.f or gnorm < self.gnorm else self.idle + 1
+        if math.isfinite(f) and math.isfinite(gnorm):
+            self.f, self.gnorm = min(self.f, f), min(self.gnorm, gnorm)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # trials lie anywhere; what is not finite is rejected
 def drive(
     iterates: Callable[[Point], Iterator[tuple[Point, dict[str, float]]]],
     x: Point,
@@ -118,6 +158,7 @@ def drive(
     keep_x: bool = False,
     disp: bool = False,
     monotone: bool = False,
+    log: Log | None = None,
 ) -> OptimizeResult:
     """Run a solver's generator from `x` until a rule stops it.
 
@@ -141,6 +182,8 @@ def drive(
         Whether f never rises: a rise above rounding then ends the run, because the gradient must be wrong, and so do
         50 steps in which neither f nor the gradient norm has reached a new low: that is the limit of float64 (without
         descent: only at a value that is the lowest to rounding).
+    log : Log, optional
+        The checkpoint of the run, which is written on the way and at its end, and the past that `x` goes on from.
 
     Returns
     -------
@@ -153,35 +196,56 @@ def drive(
     The last point is returned if it converged; otherwise the finite point of lowest value seen, where values within
     rounding of each other are told apart by their gradient norms.
     """
-    trace, clock, notify = Trace(keep_x), Clock(), _notifier(callback)
-    nit, idle, first, best, previous, lowest, least = 0, 0, x, x, x, np.inf, np.inf
+    past = None if log is None else log.past
+    rows = [] if past is None else past.rows
+    trace, clock, notify = Trace(keep_x, rows), Clock(past.seconds if past else 0.0), _notifier(callback)
+    nit, lows, first, best, previous = max(len(rows) - 1, 0), Lows(rows), x, x, x
+    if past is not None:
+        best, previous = (x if np.array_equal(point, x.x) else x.at(point) for point in (past.best, past.previous))
     scalars: dict[str, float] = {}
     reason = ""
+
+    def record() -> bool:
+        """Add the row of x, unless the run goes on from it and has it."""
+        missing = len(trace) <= nit
+        if missing:
+            f, gnorm = x.f, gradient_norm(x, norm)
+            row = {"nit": nit, "fun": f, "gnorm": gnorm, "time": clock.seconds, **_counts(x), **scalars}
+            trace.append(row, x.x if keep_x else None)
+            lows.see(f, gnorm)
+        return missing
+
+    def steepness() -> tuple[float, float]:
+        return (first.dual_norm, first.max_norm) if past is None else past.first
+
+    def keep(status: Status | None = None) -> None:
+        if log is not None and best.finite and x.finite:
+            where = x.x, previous.x, best.x, x.g, x.f
+            log.write(State(*where, list(trace), clock.seconds, _counts(x), steepness(), status))
+
     clock.go()
     status = None if x.finite else Status.NOT_FINITE  # an interrupt here leaves: there is nothing to return yet
     try:
         steps = iter(iterates(x))
         while True:
             clock.pause()
-            f, gnorm = x.f, gradient_norm(x, norm)
-            row = {"nit": nit, "fun": f, "gnorm": gnorm, "time": clock.seconds, **_counts(x), **scalars}
-            trace.append(row, x.x if keep_x else None)
+            new = record()
             if disp:
-                print_row(row, header=nit == 0)
-            idle = 0 if f < lowest or gnorm < least else idle + 1
-            lowest, least = (min(lowest, f), min(least, gnorm)) if x.finite else (lowest, least)
-            best = x if nit == 0 or _better(x, best, lowest, norm) else best
-            if nit and notify is not None and status is None:
+                print_row(trace.last, header=nit == 0 or not new)
+            best = x if nit == 0 or _better(x, best, lows.f, norm) else best
+            if nit and new and notify is not None and status is None:
                 status = notify(x)
             if status is None:
                 status = stop(Progress(x, nit, clock.seconds))
-            rise = f - lowest
-            if monotone and status is None and (idle >= IDLE or rise > 10 * ROUNDING * abs(lowest)):
-                status = Status.STEP_FAILURE if rise > RISE * abs(lowest) else Status.PRECISION_LIMIT
-            if not monotone and status is None and idle >= IDLE and rise <= RISE * abs(lowest):
+            rise = x.f - lows.f
+            if monotone and status is None and (lows.idle >= IDLE or rise > 10 * ROUNDING * abs(lows.f)):
+                status = Status.STEP_FAILURE if rise > RISE * abs(lows.f) else Status.PRECISION_LIMIT
+            if not monotone and status is None and lows.idle >= IDLE and rise <= RISE * abs(lows.f):
                 status = Status.PRECISION_LIMIT
             if status is not None:
                 break
+            if log is not None and log.due(nit):
+                keep()
             clock.go()
             step = next(steps, None)
             if step is None:
@@ -189,17 +253,25 @@ def drive(
                 break
             _ = step[0].finite  # f and g belong to the step: on its clock, and before it counts
             previous, (x, scalars), nit = x, step, nit + 1
-    except StepFailure as failure:
-        at_rounding = failure.promised <= ROUNDING * abs(best.f) or best.dual_norm <= STALLED * first.dual_norm
+    except (StepFailure, NotPositiveDefinite) as failure:  # the second from solvers that do not look for it
+        promised = getattr(failure, "promised", np.inf)
+        at_rounding = promised <= ROUNDING * abs(best.f) or best.dual_norm <= STALLED * steepness()[0]
         status = Status.PRECISION_LIMIT if at_rounding else Status.STEP_FAILURE
         reason = str(failure)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+        clock.pause()
+        record()  # it may have come between a step and its row
+        best = x if _better(x, best, lows.f, norm) else best
+    except Exception:  # the user's own, from a function or the callback
+        keep()
+        raise
     clock.pause()
     if status.success:
         best = x
     if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
         status = Status.AT_INFINITY
+    keep(status)
     return _result(best, nit, status, trace, reason)
 
 
@@ -246,7 +318,7 @@ def _notifier(callback: Callable[..., Any] | None) -> Callable[[Point], Status |
         return None
     if not callable(callback):
         raise TypeError(
-            f"callback={callback!r} is not callable; pass callback(xk) or callback(intermediate_result=...)"
+            f"callback={shown(callback)} is not callable; pass callback(xk) or callback(intermediate_result=...)"
         )
     try:
         by_name = set(inspect.signature(callback).parameters) == {"intermediate_result"}

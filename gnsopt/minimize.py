@@ -7,10 +7,12 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
+from gnsopt.arguments import shown
 from gnsopt.constrained import AdaSketchNewton, ConstrainedProblem
 from gnsopt.objective import Callables, Objective
 from gnsopt.solver import RUN_OPTIONS, Solver, check_x0, suggest
 from gnsopt.solvers import SOLVERS
+from gnsopt.solvers.named import find_solver
 
 
 def minimize(
@@ -70,6 +72,8 @@ def minimize(
     TypeError, ValueError
         For misuse, before any work.
     """
+    if not (options is None or (isinstance(options, dict) and all(isinstance(name, str) for name in options))):
+        raise TypeError(f"options={shown(options)} must be a dict of names and values")
     options = dict(options or {})
     if isinstance(method, str) and method == "auto":
         method = _automatic(problem_or_fun, bounds, constraints, hess, options)
@@ -128,7 +132,7 @@ def _objective(problem_or_fun: Any, x0: Any, given: dict[str, Any]) -> tuple[Obj
         _refuse(problem_or_fun, given)
         return problem_or_fun, x0
     if not callable(problem_or_fun):
-        raise TypeError(f"problem_or_fun={problem_or_fun!r} is neither a gnsopt problem nor a callable")
+        raise TypeError(f"problem_or_fun={shown(problem_or_fun)} is neither a gnsopt problem nor a callable")
     if x0 is None:
         raise ValueError("x0=None: a callable needs a starting point, an array of shape (n,)")
     args = () if given["args"] is None else given["args"]
@@ -150,8 +154,9 @@ def _solver(method: str | Solver) -> Solver:
         return method()
     if isinstance(method, str) and method.lower() == "adasketch-newton":
         return AdaSketchNewton()
-    if not isinstance(method, str) or method.lower() not in SOLVERS:
+    solver = find_solver(method) if isinstance(method, str) else None
+    if solver is None:
         raise ValueError(
-            f"method={method!r} is unknown; {suggest(str(method), (*SOLVERS, 'adasketch-newton', 'auto'))}"
+            f"method={shown(method)} is unknown; {suggest(str(method), (*SOLVERS, 'adasketch-newton', 'auto'))}"
         )
-    return SOLVERS[method.lower()]()
+    return solver()

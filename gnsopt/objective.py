@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import HessianUpdateStrategy
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array, shown
 from gnsopt.exceptions import MissingRequirement
 from gnsopt.linalg.metric import DiagonalMetric, Metric
 
@@ -161,7 +162,7 @@ class Callables(Objective):
             known = callable(value) or (name != "fun" and value is None) or (isinstance(value, str) and value in names)
             if not (known or (name == "jac" and isinstance(value, bool | np.bool_))):
                 choices = f", one of {names}" if names else ""
-                raise TypeError(f"{name}={value!r} is not supported: pass a callable{choices}")
+                raise TypeError(f"{name}={shown(value)} is not supported: pass a callable{choices}")
         self.n = n
         self._fun, self._args, self._hess, self._hessp = fun, args, hess, hessp
         self._both = jac is True or (isinstance(jac, np.bool_) and bool(jac))
@@ -202,10 +203,23 @@ class Callables(Objective):
         return self._scalar(z[0] if self._both else self._fun(x.copy(), *self._args))
 
     def _scalar(self, value: Any) -> float:
-        a = np.asarray(value)
+        try:
+            a = np.asarray(value)
+        except ValueError:
+            raise TypeError("fun returned a ragged sequence; it must return one real number") from None
         if a.size != 1 or a.dtype.kind not in "fiub":
             raise TypeError(f"fun returned {type(value).__name__} of shape {a.shape}; it must return one real number")
         return float(a.reshape(()))
+
+    def _vector(self, value: Any, name: str) -> Array:
+        """Return a copy of what `name` returned; a TypeError, which no trial swallows, if it is no real vector."""
+        try:
+            v = as_array(value, name, finite=False)
+        except ValueError:
+            raise TypeError(f"{name} returned {shown(value)}; it must return {self.n} real numbers") from None
+        if v.size != self.n:
+            raise TypeError(f"{name} returned shape {v.shape}; it must be ({self.n},)")
+        return np.array(v).reshape(-1)
 
     def grad(self, x: Array, z: Any) -> Array:
         """Return the gradient as a float64 vector."""
@@ -215,10 +229,7 @@ class Callables(Objective):
             g = self._jac(x.copy(), *self._args)
         else:
             return self._difference_gradient(x)
-        g = np.array(g, dtype=float)
-        if g.size != self.n:
-            raise TypeError(f"jac returned shape {g.shape}; it must be ({self.n},)")
-        return g.reshape(-1)
+        return self._vector(g, "jac")
 
     def _difference_gradient(self, x: Array) -> Array:
         """Differences of f: central with ``h = eps^{1/3} max(1, |x_j|)``, one-sided or complex-step on request."""
@@ -258,10 +269,7 @@ class Callables(Objective):
         """Return the user's product, or a central difference of gradients along `v`."""
         if self._hessp is None:
             return self._difference_product(x, v)
-        Hv = np.array(self._hessp(x.copy(), v.copy(), *self._args), dtype=float)
-        if Hv.size != self.n:
-            raise TypeError(f"hessp returned shape {Hv.shape}; it must be ({self.n},)")
-        return Hv.reshape(-1)
+        return self._vector(self._hessp(x.copy(), v.copy(), *self._args), "hessp")
 
     def _difference_product(self, x: Array, v: Array) -> Array:
         """``(g(x + t v) - g(x - t v)) / 2t`` with ``t |v| = eps^{1/3} max(1, |x|)``; two gradients, counted.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_number, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +33,7 @@ LABELS = {
     "time": "time (seconds)",
 }
 LINE, LETTER = 1.0, 0.085  # inches that an entry of the legend takes, and each letter of it
+WIDEST = 1e100  # values of f that can be drawn: axes take differences and powers
 EPS = float(np.finfo(float).eps)
 
 
@@ -82,11 +84,23 @@ def convergence(
     -----
     Gaps that are rounding (`resolution`) are drawn on a dotted line that says so.
     """
+    if not isinstance(traces, Mapping):
+        raise TypeError(f"traces={shown(traces)} must be a dict of names and traces")
     if not traces:
         raise ValueError("traces is empty: pass at least one run")
+    if isinstance(against, str) or not isinstance(against, Sequence) or not against:
+        raise ValueError(f"against={shown(against)} must be a sequence of columns, such as ('njev', 'time')")
     Figure, FigureCanvasAgg = _matplotlib()
-    if f_star is None:
-        f_star = float(min(np.nanmin(trace["fun"]) for trace in traces.values()))
+    for label, trace in traces.items():
+        for column in ("fun", *against):
+            _check_column(trace, label, column)
+    values = np.concatenate([np.asarray(trace["fun"], dtype=float) for trace in traces.values()])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise ValueError("traces hold no finite value of f: there is nothing to draw")
+    f_star = float(values.min()) if f_star is None else as_number(f_star, "f_star")
+    if not abs(f_star) + np.abs(values).max() < WIDEST:
+        raise ValueError(f"f_star={f_star:g} and the values of the traces must be finite, and below {WIDEST:g}")
     gaps = {label: np.asarray(trace["fun"], dtype=float) - f_star for label, trace in traces.items()}
     width, height = panel_size
     columns = legend_columns(traces, width * len(against))
@@ -107,6 +121,13 @@ def convergence(
     return figure
 
 
+def _check_column(trace: Any, label: Any, column: Any) -> None:
+    try:
+        np.asarray(trace[column], dtype=float)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"traces[{label!r}] has no column {shown(column)}, one of fun and against: {error}") from None
+
+
 def work_axis(panel: Axes, columns: Iterable[Array]) -> None:
     """Make the horizontal axis logarithmic; linear between 0 and the first step where runs start at 0.
 
@@ -117,7 +138,9 @@ def work_axis(panel: Axes, columns: Iterable[Array]) -> None:
     columns : iterable of ndarray
         What is drawn on it, not negative.
     """
-    values = np.concatenate([np.ravel(column) for column in columns])
+    values = np.concatenate([np.zeros(0), *(np.ravel(column) for column in columns)])
+    if not (values.size and np.isfinite(values).all()):
+        raise ValueError("columns must hold finite numbers, at least one")
     if values.min() > 0:
         panel.set_xscale("log")
         return
@@ -142,8 +165,10 @@ def resolution(gaps: Iterable[Array], f_star: float) -> float:
         The rounding error of f*: ``eps |f*|``, or how far below f* a run has come. Where both are zero, because f* = 0
         is exact, a tenth of the least positive gap, at which zeros are drawn.
     """
-    values = np.concatenate([np.ravel(gap) for gap in gaps])
-    values = values[np.isfinite(values)]
+    values = np.concatenate([np.zeros(0), *(np.ravel(gap) for gap in gaps)])
+    values, f_star = values[np.isfinite(values)], as_number(f_star, "f_star")
+    if not np.isfinite(f_star):
+        raise ValueError(f"f_star={f_star} must be finite")
     error = max(EPS * abs(f_star), -float(values.min(initial=0.0)))
     return error or 0.1 * float(values[values > 0].min(initial=1.0))
 
@@ -162,7 +187,7 @@ def mark_resolution(panel: Axes, gaps: Iterable[Array], f_star: float) -> None:
     """
     gaps = list(gaps)
     floor = resolution(gaps, f_star)
-    least = min(float(np.nanmin(gap)) for gap in gaps)
+    least = min((float(gap) for part in gaps for gap in np.ravel(part) if np.isfinite(gap)), default=np.inf)
     if least > floor:
         return
     zero = f_star == 0 == least
@@ -194,6 +219,8 @@ def legend_columns(labels: Iterable[str], width: float) -> int:
     int
         At least one; as few as the rows need.
     """
+    if not 0 < as_number(width, "width") < np.inf:
+        raise ValueError(f"width={width} must be positive and finite")
     lengths = [len(label) for label in labels]
     columns = max(1, min(len(lengths), int(width / (LINE + LETTER * max(lengths)))))
     return -(-len(lengths) // -(-len(lengths) // columns))

@@ -170,7 +170,8 @@ class Point:
         if self._f is None:
             self.counts.nfev += 1
             try:
-                self._f = float(self.objective.fun(self.x, self.z))
+                away = self.trial and not np.isfinite(self.x).all()  # nowhere, whatever the function says there
+                self._f = np.nan if away else float(self.objective.fun(self.x, self.z))
             except FAILED_EVALUATION:
                 if not self.trial:
                     raise

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
 from scipy.optimize import rosen, rosen_der, rosen_hess
 from scipy.sparse import dia_array
 
-from gnsopt import curvature, datasets, solvers
+from gnsopt import curvature, datasets
 from gnsopt._typing import Array, Matrix
 from gnsopt.objective import Callables, Objective
 from gnsopt.problems import (
@@ -35,44 +33,9 @@ from gnsopt.problems import (
     WorstCaseChain,
 )
 from gnsopt.solver import Solver
+from gnsopt.solvers.named import load_solvers
 
-GROUP = "gnsopt.solvers"
-
-
-def load_solvers(group: str = GROUP) -> dict[str, type[Solver]]:
-    """Return the solvers of the library and those that other packages declare as entry points.
-
-    Parameters
-    ----------
-    group : str, default="gnsopt.solvers"
-        Group of the entry points; each names a subclass of `gnsopt.Solver`.
-
-    Returns
-    -------
-    dict
-        Name to class; the library's own come first.
-
-    Warns
-    -----
-    RuntimeWarning
-        For an entry point that fails to load, is no solver, or takes a name of the table: it is left out.
-    """
-    table = dict(solvers.SOLVERS)
-    for point in entry_points(group=group):
-        trouble = f"its name is taken by {table[point.name].__module__}" if point.name in table else ""
-        if not trouble:
-            try:
-                solver = point.load()
-            except Exception as error:  # another package's import: whatever it raises, ours must go on
-                trouble = f"{type(error).__name__}: {error}"
-            else:
-                if isinstance(solver, type) and issubclass(solver, Solver):
-                    table[point.name] = solver
-                else:
-                    trouble = "it is not a subclass of gnsopt.Solver"
-        if trouble:
-            warnings.warn(f"solver {point.name!r} ({point.value}) is left out: {trouble}", RuntimeWarning, stacklevel=2)
-    return table
+__all__ = ["CURVATURES", "PROBLEMS", "SOLVERS", "load_solvers"]
 
 
 def _standardised(name: str) -> tuple[Matrix, Array]:
@@ -213,7 +176,11 @@ _WITH_PARAMETERS = (
     *("mfac:gauss_newton", "mfac:6", "kfac:fisher", "mkor:2", "tract:first", "hutchinson:3"),
 )
 
-CURVATURES: dict[str, Any] = {**curvature.NAMES, **{name: curvature.resolve(name) for name in _WITH_PARAMETERS}}
+CURVATURES: dict[str, Any] = {
+    **curvature.NAMES,
+    **{name: curvature.resolve(name) for name in _WITH_PARAMETERS},
+    **curvature.load_curvatures(),
+}
 
 # Smooth ones with minima: `TwoLayerReLU` has kinks there, and `CoordinateDifferences` no Hessian but its diagonal.
 PROBLEMS: dict[str, Callable[[], Objective]] = {

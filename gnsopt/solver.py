@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from numbers import Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import settle, shown
+from gnsopt.checkpoint import Checkpoint, Log, facts_of, refuse_values
 from gnsopt.curvature.models import auto
 from gnsopt.curvature.row_space import through_rows
 from gnsopt.driver import drive
@@ -22,7 +24,7 @@ from gnsopt.objective import Callables, Objective
 from gnsopt.point import Counts, Point
 from gnsopt.stopping import GradientNorm, MaxIterations, MaxTime, StopRule, Target
 
-RUN_OPTIONS = ("gtol", "norm", "f_target", "maxiter", "maxtime", "keep_x", "disp", "stop")
+RUN_OPTIONS = ("gtol", "norm", "f_target", "maxiter", "maxtime", "keep_x", "disp", "stop", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,8 @@ class Solver:
 
     def __post_init__(self) -> None:
         """Check that numbers are numbers; subclasses check their ranges."""
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.type in ("float", "int") and (not isinstance(value, Real) or isinstance(value, bool)):
-                raise ValueError(f"{f.name}={value!r} must be a number")
-            if f.name == "max_trials":
-                check_trials(value)
+        settle(self)
+        check_trials(getattr(self, "max_trials", 1))
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield ``(point, scalars)`` after each accepted step, for ever; raise `StepFailure` when there is none."""
@@ -64,6 +62,7 @@ class Solver:
         keep_x: bool = False,
         disp: bool = False,
         stop: StopRule | None = None,
+        checkpoint: Checkpoint | str | Path | None = None,
         bounds: Any = None,
         constraints: Any = (),
     ) -> OptimizeResult:
@@ -93,6 +92,10 @@ class Solver:
             Print a line for each iteration.
         stop : StopRule, optional
             A further rule, asked before the others.
+        checkpoint : Checkpoint or path, optional
+            Where the run is kept, so that it can go on after a kill, see `gnsopt.Checkpoint`. Limits are those of the
+            whole run, and `x0` is that of its start. A solver of which `resumed` knows how to go on takes the steps
+            that it would have taken; another one starts anew at the best point.
         bounds, constraints : object
             Refused by solvers of unconstrained problems.
 
@@ -108,8 +111,11 @@ class Solver:
         """
         self.refuse_constraints(bounds, constraints)
         rule = stop_rule(gtol, norm, f_target, maxiter, maxtime)
+        for name, flag in (("keep_x", keep_x), ("disp", disp)):
+            if not isinstance(flag, bool | np.bool_ | int):
+                raise ValueError(f"{name}={shown(flag)} must be True or False")
         if not (stop is None or isinstance(stop, StopRule)):
-            raise TypeError(f"stop={stop!r} is not a StopRule; compose them with | and &, see gnsopt.stopping")
+            raise TypeError(f"stop={shown(stop)} is not a StopRule; compose them with | and &, see gnsopt.stopping")
         rule = rule if stop is None else stop | rule
         if not isinstance(problem, Objective):
             raise TypeError(
@@ -125,10 +131,13 @@ class Solver:
             raise ValueError(f"metric is of order {B.n}; the problem has {problem.n} variables")
         largest = {"inf": gtol, np.inf: gtol, "2": gtol / np.sqrt(problem.n), 2: gtol / np.sqrt(problem.n)}
         enough = largest.get(norm, 0.0) if self.ends_early else 0.0
-        point = Point(problem, start, Counts(), B, enough)
+        point, log = Point(problem, start, Counts(), B, enough), None
+        solver: Solver = self
+        if checkpoint is not None:
+            point, solver, log = self._open(checkpoint, point, norm, keep_x)
         free = natural and getattr(self, "curvature", None) is auto  # to choose the coordinates, too
         return drive(
-            partial(through_rows, self.iterates) if free else self.iterates,
+            partial(through_rows, solver.iterates) if free else solver.iterates,
             point,
             rule,
             norm=norm,
@@ -136,7 +145,39 @@ class Solver:
             keep_x=keep_x,
             disp=disp,
             monotone=self.descends(problem),
+            log=log,
         )
+
+    def _open(self, checkpoint: Any, start: Point, norm: Any, keep_x: bool) -> tuple[Point, Solver, Log]:
+        """Return the point and the solver that the run begins or goes on with, and its log."""
+        if keep_x:
+            raise ValueError("keep_x=True: a checkpoint does not hold the iterates; leave one of the two out")
+        checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+        log = checkpoint.open(facts_of(start.objective, self, norm))
+        if log.past is None:
+            return start, self, log
+        last = Point(start.objective, log.past.x, Counts(**log.past.counts), start.metric, start.enough)
+        refuse_values(Path(checkpoint.path), log.past, last)
+        solver = self.resumed(log.past.rows[-1]) if log.past.nit else self
+        if solver is None and not np.array_equal(log.past.x, log.past.best):
+            last = last.at(log.past.best)
+        return last, solver or self, log
+
+    def resumed(self, scalars: dict[str, float]) -> Solver | None:
+        """Return the solver whose next step is the one that this solver takes after a step with these `scalars`.
+
+        Parameters
+        ----------
+        scalars : dict
+            What `iterates` yielded with the last point.
+
+        Returns
+        -------
+        Solver or None
+            None, the default, where a step depends on more than the point and numbers of the last one; a run that goes
+            on then starts anew at its best point.
+        """
+        return None
 
     def descends(self, problem: Objective) -> bool:
         """Return whether no accepted step on `problem` may raise f: a rise then means that the gradient is wrong.
@@ -280,23 +321,9 @@ def stop_rule(gtol: float, norm: Any, f_target: float | None, maxiter: int, maxt
     ValueError
         If a value is out of range.
     """
-    if not (isinstance(gtol, Real) and not isinstance(gtol, bool) and gtol >= 0):
-        raise ValueError(f"gtol={gtol!r} must be a number >= 0")
-    if not (isinstance(maxiter, int | np.integer) and maxiter >= 0):
-        raise ValueError(f"maxiter={maxiter!r} must be an integer >= 0")
-    if norm not in ("inf", "2", "dual") and not (isinstance(norm, Real) and not isinstance(norm, bool) and norm >= 1):
-        raise ValueError(f"norm={norm!r} must be 'inf', '2', 'dual' or an order >= 1")
-    rule: StopRule = GradientNorm(float(gtol), norm) | MaxIterations(int(maxiter))
-    if f_target is not None:
-        if not isinstance(f_target, Real) or np.isnan(f_target):
-            problem = "is NaN" if isinstance(f_target, Real) else f"={f_target!r} is no number"
-            raise ValueError(f"f_target {problem}; pass a number or None")
-        rule = Target(float(f_target)) | rule
-    if maxtime is not None:
-        if not (isinstance(maxtime, Real) and maxtime > 0):
-            raise ValueError(f"maxtime={maxtime!r} must be a number of seconds > 0, or None")
-        rule = rule | MaxTime(float(maxtime))
-    return rule
+    rule: StopRule = GradientNorm(gtol, norm) | MaxIterations(maxiter)
+    rule = rule if f_target is None else Target(f_target) | rule
+    return rule if maxtime is None else rule | MaxTime(maxtime)
 
 
 def check_trials(max_trials: Any) -> None:
@@ -313,7 +340,7 @@ def check_trials(max_trials: Any) -> None:
         If it is not an integer of at least 1.
     """
     if not (isinstance(max_trials, int | np.integer) and max_trials >= 1):
-        raise ValueError(f"max_trials={max_trials!r} must be an integer of at least 1")
+        raise ValueError(f"max_trials={shown(max_trials)} must be an integer of at least 1")
 
 
 def check_x0(x0: ArrayLike, n: int | None) -> Array:
@@ -336,7 +363,10 @@ def check_x0(x0: ArrayLike, n: int | None) -> Array:
     ValueError
         If it is not a real vector of that length.
     """
-    raw = np.asarray(x0)
+    try:
+        raw = np.asarray("" if np.ma.is_masked(x0) else x0)
+    except ValueError:
+        raise ValueError("x0 is ragged; it must be a vector of real numbers") from None
     if raw.dtype.kind not in "fiub" or raw.ndim > 1:
         raise ValueError(f"x0 has shape {raw.shape} and dtype {raw.dtype}; it must be a vector of real numbers")
     x = np.array(raw, dtype=float).reshape(-1)

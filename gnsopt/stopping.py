@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from gnsopt.arguments import as_number, shown
 from gnsopt.point import Point
 
 
@@ -55,7 +57,7 @@ MESSAGES = {
     ),
     Status.INTERRUPTED: "interrupted by the user; the result holds the best point so far",
     Status.TARGET_REACHED: "converged: the objective is at most f_target",
-    Status.CALLBACK: "stopped by the callback (StopIteration)",
+    Status.CALLBACK: "`callback` raised `StopIteration`; the result holds the best point so far",
 }
 
 
@@ -130,6 +132,12 @@ class GradientNorm(StopRule):
     gtol: float
     norm: Any = "inf"
 
+    def __post_init__(self) -> None:
+        """Refuse what is no tolerance and no norm."""
+        if isinstance(self.gtol, bool) or not as_number(self.gtol, "gtol") >= 0:
+            raise ValueError(f"gtol={shown(self.gtol)} must be a number >= 0")
+        check_norm(self.norm)
+
     def __call__(self, progress: Progress) -> Status | None:
         """Compare the gradient norm with the tolerance."""
         return Status.CONVERGED if gradient_norm(progress.point, self.norm) <= self.gtol else None
@@ -146,6 +154,11 @@ class Target(StopRule):
     """
 
     f_target: float
+
+    def __post_init__(self) -> None:
+        """Refuse NaN."""
+        if np.isnan(as_number(self.f_target, "f_target")):
+            raise ValueError("f_target is NaN; pass a number or None")
 
     def __call__(self, progress: Progress) -> Status | None:
         """Compare the value with the target."""
@@ -164,6 +177,11 @@ class MaxIterations(StopRule):
 
     maxiter: int
 
+    def __post_init__(self) -> None:
+        """Refuse what is no count."""
+        if not (isinstance(self.maxiter, int | np.integer) and self.maxiter >= 0):
+            raise ValueError(f"maxiter={shown(self.maxiter)} must be an integer >= 0")
+
     def __call__(self, progress: Progress) -> Status | None:
         """Compare the iterations with the limit."""
         return Status.MAXITER if progress.nit >= self.maxiter else None
@@ -180,6 +198,11 @@ class MaxTime(StopRule):
     """
 
     maxtime: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no time."""
+        if not as_number(self.maxtime, "maxtime") > 0:
+            raise ValueError(f"maxtime={shown(self.maxtime)} must be a number of seconds > 0, or None")
 
     def __call__(self, progress: Progress) -> Status | None:
         """Compare the seconds with the limit."""
@@ -201,8 +224,27 @@ def gradient_norm(x: Point, norm: Any = "inf") -> float:
     float
         The norm; NaN if the gradient has one.
     """
-    if norm == "inf":
+    if isinstance(norm, str) and norm == "inf":
         return x.max_norm
-    if norm == "dual":
+    if isinstance(norm, str) and norm == "dual":
         return x.dual_norm
+    check_norm(norm)
     return float(np.linalg.norm(x.g, ord=float(norm)))
+
+
+def check_norm(norm: Any) -> None:
+    """Raise ValueError unless `norm` is one of those of `GradientNorm`.
+
+    Parameters
+    ----------
+    norm : {"inf", "2", "dual"} or float
+        The norm.
+
+    Raises
+    ------
+    ValueError
+        With the choices.
+    """
+    named = isinstance(norm, str) and norm in ("inf", "2", "dual")
+    if not named and not (isinstance(norm, Real) and not isinstance(norm, bool) and as_number(norm, "norm") >= 1):
+        raise ValueError(f"norm={shown(norm)} must be 'inf', '2', 'dual' or an order >= 1")

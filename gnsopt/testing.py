@@ -28,6 +28,8 @@ from scipy.linalg import eigh
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_seed, check_kind
+from gnsopt.curvature import resolve
 from gnsopt.curvature import start as start_curvature
 from gnsopt.driver import ROUNDING
 from gnsopt.exceptions import MissingRequirement, NotPositiveDefinite
@@ -91,7 +93,8 @@ def check_objective(problem: Objective, x: ArrayLike | None = None, *, seed: int
     ``difference`` must agree with ``f(x) - f(x + h)`` for long steps, and for short ones, where that difference is
     noise, with the trapezoid of the slopes ``-<g(x) + g(x + h), h>/2``, which is exact to ``O(|h|^3)``.
     """
-    rng = np.random.default_rng(seed)
+    check_kind(problem, "problem", Objective)
+    rng = np.random.default_rng(as_seed(seed))
     n = problem.n
     begin = _checked_start(problem)
     x = begin + _unit(rng, n) if x is None else np.array(x, dtype=float)
@@ -367,8 +370,10 @@ def check_curvature(
     ``(H, B)`` leaves no doubt: a definite system must be solved, an indefinite one solved exactly or refused with
     `NotPositiveDefinite`. Shifts below `lam_noise` are raised to it, as the solvers do.
     """
+    check_kind(point, "point", Point)
+    model = resolve(model)
     n = point.x.size
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_seed(seed))
     if metrics is None:
         W = rng.standard_normal((n, n))
         metrics = (None, np.geomspace(0.1, 10.0, n) if n > 1 else np.array([2.0]), W @ W.T / n + np.eye(n))
@@ -524,6 +529,8 @@ def check_result(
     `gtol` (and rounding), status 8 a value of at most `f_target`; any other status is no success. A run without
     success returns the lowest of its finite points, to rounding.
     """
+    check_kind(problem, "problem", Objective)
+    check_kind(result, "result", OptimizeResult)
     _check_keys(result, problem.n)
     _check_trace(result, problem, problem.start() if x0 is None else np.asarray(x0, dtype=float))
     status = Status(result.status)
@@ -621,6 +628,8 @@ def check_solver(
         ``start at the solution``, ``NaN start``, ``x0``, ``points``, ``deterministic``, ``threads``, ``callback``,
         ``StopIteration``, ``KeyboardInterrupt``, ``SciPy``, ``options`` or ``bounds``.
     """
+    check_kind(solver, "solver", Solver)
+    check_kind(problem, "problem", Objective)
     begin = problem.start() if x0 is None else np.array(x0, dtype=float)
     bench = _Bench(solver, problem, begin, gtol, maxiter)
     full = bench.run()

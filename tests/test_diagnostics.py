@@ -174,7 +174,7 @@ def test_the_witness_proves_the_estimate(name):
 
 
 def test_quasi_self_concordance_bounds_it_from_below():
-    """``gamma(x) >= 1.2564/M`` for logistic losses with ``M = max |a_i|_*`` [gns 2]; so for every upper estimate."""
+    """``gamma(x) >= 1.2564/M`` for logistic losses with ``M = max |a_i|_*``; so for every upper estimate."""
     problem = PROBLEMS["logistic"]()
     for seed in range(3):
         x = 2 * np.random.default_rng(seed).standard_normal(problem.n)
@@ -241,7 +241,7 @@ def test_log_sum_exp_identity(d):
 
 @pytest.mark.parametrize("p", [3, 4, 6])
 def test_fisher_term_of_a_residual_power(p):
-    """``|hess - Fisher|_* = |g|_*^{(p-2)/(p-1)}`` in B = A'A: C1 = 0, C2 = 1, beta = 1/(p - 1) [gns 3.2]."""
+    """``|hess - Fisher|_* = |g|_*^{(p-2)/(p-1)}`` in B = A'A: C1 = 0, C2 = 1, beta = 1/(p - 1)."""
     n = 4
     rng = np.random.default_rng(1)
     A, b = rng.standard_normal((n, n)) + 2 * np.eye(n), rng.standard_normal(n)
@@ -283,7 +283,7 @@ def test_exact_hessian_has_no_error():
 
 
 def test_fisher_of_the_logistic_loss():
-    """``|hess - Fisher|_* <= R^2 f_data`` with ``R = max |a_i|_*`` [gns 3.5]."""
+    """``|hess - Fisher|_* <= R^2 f_data`` with ``R = max |a_i|_*``."""
     problem = PROBLEMS["logistic-breast-cancer"]()
     result = run(problem, "fisher", metric=None)
     found = inexactness(result, problem, "fisher", metric=None)

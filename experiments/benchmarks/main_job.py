@@ -5,7 +5,8 @@
 
 Each cell runs in a fresh process and is kept in its own file; a job that was stopped goes on from there. The objective
 is compared with that of an independent solver: the first peer of `peers` whose gradient, evaluated independently, is at
-most 1e-9. This process imports neither NumPy nor gnsopt: its memory is that of its children at their start.
+most 1e-9. This process imports neither NumPy nor gnsopt before it writes: its memory is that of its children at their
+start.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Job:
                 env=limited,
                 cwd=Path(__file__).parents[2],
                 timeout=self.peer_seconds + slack if is_peer else None,
+                start_new_session=True,  # Ctrl-C is for this process, which kills that one: it would write half a run
             )
             how = f"the process ended with code {done.returncode}"
         except subprocess.TimeoutExpired:

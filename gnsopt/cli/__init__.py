@@ -1,7 +1,7 @@
 """The command line: ``gnsopt demo``, ``fit``, ``compare``, ``ot`` and ``methods``.
 
 Results go to the standard output, progress and errors to the standard error. Exit codes: 0 converged, 1 not
-converged, 2 misuse (one line that names the cure), 130 interrupted.
+converged, 2 misuse (one line that names the cure), 128 + the signal where one ended it: 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ app = typer.Typer(
     name="gnsopt",
     cls=Program,
     help="Second-order optimisation with approximate Hessians.",
-    epilog="Exit codes: 0 converged, 1 not converged, 2 misuse, 130 interrupted.",
+    epilog="Exit codes: 0 converged, 1 not converged, 2 misuse, 130 interrupted, 143 terminated.",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="markdown",

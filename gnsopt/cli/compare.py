@@ -12,8 +12,9 @@ from rich.console import Console
 from scipy.optimize import OptimizeResult
 
 from gnsopt import plotting
-from gnsopt.cli.fit import INTERRUPTED, exit_code, facts_of
+from gnsopt.cli.fit import exit_code, facts_of
 from gnsopt.cli.interrupt import interruptible
+from gnsopt.cli.kept_runs import KeptRuns
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.options import (
     L2,
@@ -78,12 +79,20 @@ def compare(
     zero_based: ZeroBased = False,
     figure: FigureOption = Path("gnsopt-compare.png"),
     no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw nothing.")] = False,
+    save_runs_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-runs", metavar="FOLDER", help="Keep the run of each method as it ends.", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Take the finished runs that FOLDER has.")] = False,
     quiet: Quiet = False,
 ) -> int:
     """Compare methods on DATA: one table and one figure.
 
     All start at zero and stop by the same rule; the limits are those of each method. Seconds are the method's own:
-    recording is not in them, nor is compilation, for each method makes one iteration before.
+    recording is not in them, nor is compilation, for each method makes one iteration before. Ctrl-C or SIGTERM end the
+    comparison with the table of what there is; with --save-runs, the same command and --resume goes on from there.
     """
     labels = read_labels(methods)
     target = None if no_figure else figure
@@ -92,18 +101,22 @@ def compare(
     screen = output()
     screen.quiet = quiet
     limits = {"gtol": tol, "maxiter": maxiter, "maxtime": maxtime}
+    if resume and save_runs_to is None:
+        raise Misuse("--resume takes the runs of a folder: name it, --save-runs FOLDER")
+    kept = KeptRuns(save_runs_to, resume, labels) if save_runs_to else None
+    signals = interruptible()
     try:
-        with interruptible():
+        with signals:
             task = read_task(data, loss, l2, intercept, zero_based)
             describe(screen, facts_of(task))
-            runs, finished = run_all(task, labels, limits, quiet)
+            runs, finished = run_all(task, labels, limits, quiet, kept)
             if runs:
                 report(screen, runs, task.name, target)
     except KeyboardInterrupt:
         runs, finished = [], False
     if not finished:
         notices().print(f"interrupted: {len(runs)} of {len(labels)} methods have run")
-        return INTERRUPTED
+        return signals.code
     return max(exit_code(run.result.status) for run in runs)
 
 
@@ -119,13 +132,21 @@ def read_labels(methods: str) -> list[str]:
     return labels
 
 
-def run_all(task: Task, labels: list[str], limits: dict[str, Any], quiet: bool = False) -> tuple[list[Run], bool]:
-    """Run the methods in turn; return the runs, and whether the user let all of them come to their end."""
+def run_all(
+    task: Task, labels: list[str], limits: dict[str, Any], quiet: bool = False, kept: KeptRuns | None = None
+) -> tuple[list[Run], bool]:
+    """Run the methods in turn, or take what is kept; return the runs, and whether all of them came to their end."""
     runs: list[Run] = []
     try:
         with Meter(limits["gtol"], quiet, timed=True) as meter:
             for number, label in enumerate(labels, 1):
-                runs.append(run_one(task, label, limits, meter.follow(f"{label} ({number} of {len(labels)})")))
+                found = kept.get(label, task, limits) if kept else None
+                if found is None:
+                    found = run_one(task, label, limits, meter.follow(f"{label} ({number} of {len(labels)})"))
+                    if kept:
+                        kept.put(label, task, limits, found)
+                point = Point(task.problem(), found.x)
+                runs.append(Run(label, found, point.f, gradient_norm(point)))
                 if runs[-1].result.status == Status.INTERRUPTED:
                     return runs, False
     except KeyboardInterrupt:
@@ -133,17 +154,14 @@ def run_all(task: Task, labels: list[str], limits: dict[str, Any], quiet: bool =
     return runs, True
 
 
-def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[..., None]) -> Run:
+def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[..., None]) -> OptimizeResult:
     """Run one method on a fresh problem, after one iteration on another that compiles what it needs."""
     method = read_method(label)
     with said_in_one_line():
         first = method.minimize(task.problem(), **(limits | {"maxiter": 1}))
         if first.status == Status.INTERRUPTED:
             raise KeyboardInterrupt
-        problem = task.problem()
-        result = method.minimize(problem, **limits, callback=callback)
-    point = Point(problem, result.x)
-    return Run(label, result, point.f, gradient_norm(point))
+        return method.minimize(task.problem(), **limits, callback=callback)
 
 
 def report(screen: Console, runs: list[Run], title: str, figure: Path | None) -> None:

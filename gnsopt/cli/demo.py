@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gnsopt import datasets
 from gnsopt.cli.compare import FORMATS, report, run_all
-from gnsopt.cli.fit import INTERRUPTED, exit_code, facts_of, facts_of_result
+from gnsopt.cli.fit import exit_code, facts_of, facts_of_result
 from gnsopt.cli.interrupt import interruptible
 from gnsopt.cli.options import Task, check_writable
 from gnsopt.cli.screen import Meter, describe, notices, output, table
@@ -51,8 +51,9 @@ def demo(
     X, y = datasets.load("digits")
     task = Task("handwritten digits", X / 16, y, "softmax", 1e-3, "1e-3", True)
     limits = {"gtol": TOL, "maxiter": 10_000, "maxtime": None}
+    signals = interruptible()
     try:
-        with interruptible():
+        with signals:
             screen.print("1. Fit with the defaults, gnsopt.minimize(problem)\n", style="bold")
             describe(screen, facts_of(task))
             with Meter(TOL) as meter:
@@ -62,7 +63,7 @@ def demo(
             screen.print()
             describe(screen, facts_of_result(result, TOL))
             if not result.success:
-                return exit_code(result.status)
+                return exit_code(result.status, signals.code)
             screen.print("\n2. Compare with other methods, by the same stopping rule", style="bold")
             runs, finished = run_all(task, METHODS, limits)
             if runs:
@@ -71,9 +72,9 @@ def demo(
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         notices().print("interrupted")
-        return INTERRUPTED
+        return signals.code
     screen.print("\nNext: gnsopt fit breast_cancer, gnsopt compare iris, gnsopt --help")
-    return max(exit_code(run.result.status) for run in runs)
+    return max(exit_code(run.result.status, signals.code) for run in runs)
 
 
 def iterations(trace: Trace) -> Table:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gnsopt.cli.scipy_method import METHODS as SCIPY
 from gnsopt.cli.screen import output
-from gnsopt.curvature import NAMES
+from gnsopt.curvature import NAMES, load_curvatures
 from gnsopt.curvature.selection import DESCRIPTIONS, METHODS
 from gnsopt.registry import load_solvers
 from gnsopt.solvers.adaptive import RULES
@@ -57,7 +57,8 @@ def methods() -> int:
     screen.print(_listing("methods", {name: _summary(solver) for name, solver in solvers.items()}))
     named = {method: f"{field}= {', '.join(values)}" for method, (field, values) in SETTINGS.items()}
     screen.print(_listing("rules and metrics of methods, in Python: minimize(..., options={name: value})", named))
-    curvatures = CURVATURES | {name: _summary(model) for name, model in NAMES.items() if name not in CURVATURES}
+    models = {**NAMES, **load_curvatures()}
+    curvatures = CURVATURES | {name: _summary(model) for name, model in models.items() if name not in CURVATURES}
     screen.print(_listing(f"curvatures (of {', '.join(takes)})", curvatures))
     screen.print(
         _listing("linear solvers", {name: DESCRIPTIONS.get(name, "chosen by counted work") for name in METHODS})
@@ -68,7 +69,7 @@ def methods() -> int:
 
 def _summary(thing: Any) -> str:
     """First line of the docstring, without the name of the method, which the listing has."""
-    return str(thing.__doc__ or "").strip().splitlines()[0].partition(" (method ")[0].rstrip(".")
+    return str(thing.__doc__ or "").strip().partition("\n")[0].partition(" (method ")[0].rstrip(".")
 
 
 def _listing(title: str, rows: dict[str, str]) -> Table:

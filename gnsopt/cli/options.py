@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,8 @@ from gnsopt.problems import Logistic, Softmax
 from gnsopt.registry import load_solvers
 from gnsopt.solver import Solver, suggest
 
+LONGEST = 200  # bytes of a file name: systems take 255, and what is written first has a longer one
+
 
 class Loss(str, Enum):
     """The losses of the command line."""
@@ -28,6 +31,18 @@ class Loss(str, Enum):
 
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="A name (digits, a9a, ...) or an svmlight file.", show_default=False)
+]
+Shards = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A name (digits, a9a, ...), an svmlight file, or a pattern of shards in quotes: 'part-*.npz'.",
+        show_default=False,
+    ),
+]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Fit on the Dask cluster of this scheduler.", show_default=False),
 ]
 LossOption = Annotated[Loss, typer.Option(metavar="LOSS", help="logistic, softmax, or auto: by the number of classes.")]
 L2 = Annotated[str, typer.Option(metavar="NUMBER", help="Penalty on the mean loss; /n divides by the samples: 1e-4/n.")]
@@ -139,9 +154,13 @@ def check_writable(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
     """Refuse, before any work, a path that could not be written after it."""
     if path is None:
         return
+    if len(path.name.encode()) > LONGEST:
+        raise Misuse(f"{path.name[:40]}... is longer than the name of a file can be: {LONGEST} bytes")
     if path.is_dir():
         raise Misuse(f"{path} is a folder: name a file in it")
     if not path.parent.is_dir():
         raise Misuse(f"the folder {path.parent} does not exist: make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise Misuse(f"the folder {path.parent} cannot be written: name another one")
     if suffixes and path.suffix.lower() not in suffixes:
         raise Misuse(f"{path} must end in {' or '.join(suffixes)}: the ending tells the format")

@@ -15,7 +15,6 @@ from scipy.spatial.distance import cdist
 
 from gnsopt.cli import ot_figure
 from gnsopt.cli.compare import FORMATS
-from gnsopt.cli.fit import INTERRUPTED
 from gnsopt.cli.interrupt import interruptible
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.options import MaxTime, Quiet, check_limits, check_writable
@@ -91,8 +90,9 @@ def ot(
         raise Misuse(f"--drop {drop:g} is no fraction: write a number from 0 to 1, without 1")
     screen = output()
     screen.quiet = quiet
+    signals = interruptible()
     try:
-        with interruptible():
+        with signals:
             one, other = read_places(source, dark), read_places(target, dark)
             with said_in_one_line(SMALLER):
                 relative = REG_REL if reg is None and reg_rel is None else reg_rel
@@ -115,10 +115,10 @@ def ot(
                 plan = found.sparse_plan(drop) if plan_to or figure else None
             if plan is not None:
                 write(screen, one, other, plan, found, plan_to, figure)
-            return INTERRUPTED if found.status == "interrupted" else 0 if found.converged else 1
+            return signals.code if found.status == "interrupted" else 0 if found.converged else 1
     except KeyboardInterrupt:
         notices().print("interrupted outside the run: nothing saved")
-        return INTERRUPTED
+        return signals.code
 
 
 def geometry(one: Places, other: Places, cost: Cost) -> Geometry:

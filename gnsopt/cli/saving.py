@@ -1,8 +1,7 @@
-"""Files that are there whole or not at all: written beside their place, then moved into it."""
+"""Saving: files that are there whole or not at all."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,18 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from gnsopt.cli.interrupt import unhurried
 from gnsopt.cli.misuse import said_in_one_line
 from gnsopt.cli.options import Task
+from gnsopt.files import beside
 from gnsopt.problems import Logistic, Softmax
 from gnsopt.stopping import Status
 
 
 def save(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write(temporary)`` and move the file to `path`."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
-    with said_in_one_line():
-        try:
-            write(part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    """Call ``write(temporary)`` and move the file to `path`; a signal waits until it is there."""
+    with said_in_one_line(), unhurried(), beside(path) as part:
+        write(part)
 
 
 def save_weights(path: Path, problem: Logistic | Softmax, result: OptimizeResult, task: Task) -> None:

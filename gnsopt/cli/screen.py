@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -87,10 +88,12 @@ class Meter:
         Show nothing.
     timed : bool, default=False
         Whether seconds are compared: then no thread redraws between two iterations, and lines are one for each run.
+    done : int, default=0
+        Iterations that were done before.
     """
 
-    def __init__(self, gtol: float, quiet: bool = False, timed: bool = False) -> None:
-        self.screen, self.quiet, self.timed = notices(), quiet, timed
+    def __init__(self, gtol: float, quiet: bool = False, timed: bool = False, done: int = 0) -> None:
+        self.screen, self.quiet, self.timed, self.done = notices(), quiet, timed, done
         self.live = self.screen.is_terminal and not quiet
         self.goal = math.log(max(gtol, float(np.finfo(float).eps)))
         self.bar = Progress(
@@ -113,7 +116,8 @@ class Meter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Wipe the bar."""
-        self.bar.stop()
+        with suppress(OSError):  # the terminal may have gone, which must not cost the result
+            self.bar.stop()
 
     def follow(self, label: str) -> Callable[..., None]:
         """Return the callback of a run that shows its progress."""
@@ -123,9 +127,13 @@ class Meter:
         self._refresh()
         if self.timed and not self.live and not self.quiet:
             self.screen.print(label)
-        start, drawn, nit = -math.inf, -math.inf, 0
+        start, drawn, nit = -math.inf, -math.inf, self.done
 
         def show(intermediate_result: Any) -> None:
+            with suppress(OSError):
+                draw(intermediate_result)
+
+        def draw(intermediate_result: Any) -> None:
             nonlocal start, drawn, nit
             nit += 1
             now = time.monotonic()

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import shown
 from gnsopt.constrained import kkt, paper
 from gnsopt.constrained.boundary import from_scipy
 from gnsopt.constrained.forcing import Forcing
@@ -105,8 +106,9 @@ class AdaSketchNewton(Solver):
             ("sketch", SKETCHES),
             ("theta", (None, "const", "superlinear")),
         ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; choose one of {choices}")
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str)) or value not in choices:
+                raise ValueError(f"{name}={shown(value)} is unknown; choose one of {choices}")
         paper_mode = self.accuracy == "paper"
         if paper_mode and self.merit == "fletcher":
             raise ValueError("merit='fletcher' goes with accuracy='forcing'; the paper's is the augmented Lagrangian")
@@ -200,8 +202,8 @@ class AdaSketchNewton(Solver):
         gtol = (1e-4 if in_paper else 1e-8) if gtol is None else gtol
         norm = ("2" if in_paper else "scaled") if norm is None else norm
         maxiter = (10_000 if in_paper else 1000) if maxiter is None else maxiter
-        if norm not in NORMS:
-            raise ValueError(f"norm={norm!r} is unknown; choose one of {NORMS}")
+        if not isinstance(norm, str) or norm not in NORMS:
+            raise ValueError(f"norm={shown(norm)} is unknown; choose one of {NORMS}")
         stop_rule(gtol, "inf", None, maxiter, maxtime)  # checks the ranges
         if isinstance(problem, Objective):
             start = problem.start() if x0 is None else check_x0(x0, problem.n)
@@ -213,8 +215,9 @@ class AdaSketchNewton(Solver):
         x = problem.x0.copy() if x0 is None else check_x0(x0, problem.n)
         given = problem.y0 if y0 is None else vector(y0, problem.m, "y0")
         p = KKTPoint(Primal(problem, x, Work()), np.zeros(problem.m) if given is None else given)
-        if given is None and not in_paper and p.finite:
-            p = RowSpace.of(p).least_squares_point(p)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # as in the run: what is not finite is told
+            if given is None and not in_paper and p.finite:
+                p = RowSpace.of(p).least_squares_point(p)
 
         return drive(
             lambda start: self.steps(start, gtol),

@@ -10,6 +10,7 @@ from scipy.sparse import issparse, vstack
 from scipy.sparse.linalg import LinearOperator
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array, shown
 from gnsopt.constrained.matrices import add, csr, entries
 
 EPS = float(np.finfo(float).eps)
@@ -63,8 +64,16 @@ class LinearEqualities(Constraints):
     """
 
     def __init__(self, A: Any, b: Any) -> None:
-        self.A = csr(A) if issparse(A) else np.atleast_2d(np.array(A, dtype=float))
-        self.b = np.array(b, dtype=float).reshape(-1)
+        sparse = bool(issparse(A))
+        if sparse:
+            if A.dtype.kind not in "fiub":
+                raise ValueError(f"A has dtype {A.dtype}; it must be real")
+            self.A = csr(np.atleast_2d(A.toarray()) if A.ndim != 2 else A.astype(float))
+        else:
+            self.A = np.atleast_2d(as_array(A, "A", finite=False).copy())
+        self.b = as_array(b, "b", finite=False).reshape(-1).copy()
+        if self.A.ndim != 2 or self.A.shape[1] == 0:
+            raise ValueError(f"A has shape {self.A.shape}; it must be (m, n), with a column for each variable")
         self.m, self.n = self.A.shape
         if self.b.size != self.m:
             raise ValueError(f"b has {self.b.size} entries; A has {self.m} rows")
@@ -112,10 +121,16 @@ class Equalities(Constraints):
     ) -> None:
         for name, value, needed in (("cons", cons, True), ("jac", jac, False), ("hess", hess, False)):
             if not (callable(value) or (value is None and not needed)):
-                raise TypeError(f"{name}={value!r} is not callable")
-        self.n, self.m, self._args = n, m, args
+                raise TypeError(f"{name}={shown(value)} is not callable")
+        for name, size, least in (("n", n, 1), ("m", m, 0)):
+            if isinstance(size, bool) or not isinstance(size, int | np.integer) or not least <= size < 2**48:
+                raise ValueError(f"{name}={shown(size)} must be an integer of at least {least}")
+        self.n, self.m, self._args = int(n), int(m), args
         self._cons, self._jac, self._hess = cons, jac, hess
-        self._target = np.broadcast_to(np.asarray(target, dtype=float), (m,))
+        goal = as_array(target, "target")
+        if goal.shape not in ((), (self.m,)):
+            raise ValueError(f"target has shape {goal.shape}; it must be a number or ({m},)")
+        self._target = np.broadcast_to(goal, (self.m,))
         self._extra = {"ncev": 0, "ncjev": 0}
 
     def extra_counts(self) -> dict[str, int]:
@@ -184,7 +199,9 @@ class Stacked(Constraints):
     """
 
     def __init__(self, parts: Sequence[Constraints]) -> None:
-        self.parts = list(parts)
+        self.parts = list(parts) if isinstance(parts, list | tuple) else []
+        if not self.parts or not all(isinstance(part, Constraints) for part in self.parts):
+            raise TypeError(f"parts={shown(parts)} must be a sequence of Constraints, at least one")
         self.n = self.parts[0].n
         wrong = [part.n for part in self.parts if part.n != self.n]
         if wrong:

@@ -9,6 +9,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from gnsopt._typing import Array
+from gnsopt.exceptions import StepFailure
 
 
 def add(A: Any, B: Any) -> Any:
@@ -48,6 +49,8 @@ def dense(A: Any) -> Array:
     """
     if isinstance(A, LinearOperator):
         H = np.column_stack([A @ e for e in np.eye(A.shape[1])])
+        if not np.isfinite(H).all():
+            raise StepFailure("the Hessian is not finite")
         return np.asarray((H + H.T) / 2)
     return np.asarray(A.toarray() if hasattr(A, "toarray") else A)
 
@@ -57,7 +60,7 @@ def csr(A: Any) -> Any:
 
     Parameters
     ----------
-    A : ndarray or sparse array
+    A : ndarray, sparse array or LinearOperator
         The matrix.
 
     Returns
@@ -65,7 +68,7 @@ def csr(A: Any) -> Any:
     csr_array
         The same.
     """
-    return csr_array(A)
+    return csr_array(dense(A) if isinstance(A, LinearOperator) else A)
 
 
 def entries(A: Any) -> Array:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import settle
 from gnsopt.constrained.point import KKTPoint
 from gnsopt.constrained.rows import RowSpace
 
@@ -44,6 +45,13 @@ class AugmentedLagrangian:
     eta1: float = 1.0
     eta2: float = 0.1
     nu: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Refuse penalties that are none."""
+        settle(self)
+        if not (0 < self.eta1 < np.inf and 0 < self.eta2 < np.inf and 1 < self.nu < np.inf):
+            both = f"eta1={self.eta1} and eta2={self.eta2} must be positive"
+            raise ValueError(f"{both}, and nu={self.nu} above 1, all of them finite")
 
     def value(self, p: KKTPoint) -> float:
         """Return L_eta; infinite where something is not finite."""
@@ -101,6 +109,12 @@ class Fletcher:
     """
 
     rho: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a penalty that is none."""
+        settle(self)
+        if not 0 <= self.rho < np.inf:
+            raise ValueError(f"rho={self.rho} must be at least 0 and finite")
 
     def value(self, p: KKTPoint) -> float:
         """Return ``f + c'y_ls + rho/2 |c|^2``; infinite where something is not finite."""

@@ -100,7 +100,10 @@ def vector(v: ArrayLike, size: int, name: str) -> Array:
     ValueError
         If it is not a real vector of that length.
     """
-    raw = np.asarray(v)
+    try:
+        raw = np.asarray("" if np.ma.is_masked(v) else v)
+    except ValueError:
+        raise ValueError(f"{name} is ragged; it must hold {size} real numbers") from None
     if raw.dtype.kind not in "fiub" or raw.ndim > 1 or raw.size != size:
         raise ValueError(f"{name} has shape {raw.shape} and dtype {raw.dtype}; it must hold {size} real numbers")
     return np.array(raw, dtype=float).reshape(-1)

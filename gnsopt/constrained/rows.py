@@ -13,6 +13,7 @@ from gnsopt._typing import Array
 from gnsopt.constrained.factor import sparse_lu
 from gnsopt.constrained.point import KKTPoint
 from gnsopt.constrained.trust import projected_lanczos, trust_region
+from gnsopt.exceptions import StepFailure
 
 RCOND = 1e-10  # singular values below this multiple of the largest count as zero (chosen)
 REGULAR = 1e-8  # delta_c of a sparse Jacobian without full rank, relative to |G|^2 (chosen)
@@ -105,6 +106,8 @@ class DenseRows(RowSpace):
             return np.zeros(0), Z
         HZ = np.asarray(H @ Z)
         reduced = Z.T @ HZ
+        if not np.isfinite(reduced).all():
+            raise StepFailure("the Hessian is not finite")
         values, W = np.linalg.eigh((reduced + reduced.T) / 2)
         return values, np.asarray(Z @ W)
 

@@ -56,5 +56,5 @@ MESSAGES = {
         "steps there, or another x0"
     ),
     KKTStatus.UNBOUNDED: "stopped: the objective falls without bound along feasible points",
-    KKTStatus.CALLBACK: "stopped by the callback (StopIteration)",
+    KKTStatus.CALLBACK: "`callback` raised `StopIteration`; the result holds the best point so far",
 }

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import Engine
 from gnsopt.exceptions import StepFailure
@@ -50,6 +51,7 @@ class Hutchinson:
 
     def __post_init__(self) -> None:
         """Check number and name."""
+        settle(self)
         _check(self.kind)
         _check_count("probes", self.probes)
 
@@ -82,6 +84,7 @@ class RowNorm:
 
     def __post_init__(self) -> None:
         """Check the name."""
+        settle(self)
         _check(self.kind)
 
     def start(self, x: Point) -> Build:
@@ -138,6 +141,7 @@ class AdaHessian:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        settle(self)
         if not (0 <= self.beta2 < 1 and 0 < self.kappa <= 1 and 0 <= self.eps < np.inf):
             raise ValueError(
                 f"beta2={self.beta2}, kappa={self.kappa}, eps={self.eps} must lie in [0, 1), (0, 1] and [0, inf)"
@@ -205,6 +209,7 @@ class Sophia:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        settle(self)
         if not (self.gamma > 0 and self.rho > 0 and 0 <= self.beta2 < 1 and self.eps > 0):
             raise ValueError(
                 f"gamma={self.gamma}, rho={self.rho}, eps={self.eps} must be positive, beta2={self.beta2} in [0, 1)"

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from gnsopt._typing import Array
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import MEMORY, Engine
 from gnsopt.exceptions import MissingRequirement, StepFailure
@@ -66,6 +67,7 @@ class Kronecker:
 
     def __post_init__(self) -> None:
         """Refuse unknown names."""
+        settle(self)
         if self.outputs not in OUTPUTS:
             raise ValueError(f"outputs={self.outputs!r} is unknown; choose one of {OUTPUTS}")
         if self.layers not in LAYERS:
@@ -128,6 +130,7 @@ class MKOR:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        settle(self)
         if not (isinstance(self.rank, int | np.integer) and not isinstance(self.rank, bool) and self.rank >= 0):
             raise ValueError(f"rank={self.rank!r} must be an integer of at least 0")
         if not 0 < self.gamma < 1:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import METHODS, Engine
 from gnsopt.exceptions import MissingRequirement
@@ -41,6 +42,7 @@ class Majorizer:
 
     def __post_init__(self) -> None:
         """Refuse unknown solvers."""
+        settle(self)
         if self.solver not in METHODS:
             raise ValueError(f"solver={self.solver!r} is unknown; choose one of {METHODS}")
 

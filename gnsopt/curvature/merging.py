@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.curvature.selection import Engine
 from gnsopt.linalg.forms import Form, as_form
 from gnsopt.linalg.metric import DiagonalMetric
@@ -66,17 +67,19 @@ def merge(
     >>> merge([[1, 1], [2, 2]], [[1, 1], [1, 3]])
     array([1.5 , 1.75])
     """
-    theta = np.array(models, dtype=float)
+    theta = as_array(models, "models", finite=False)
     if theta.ndim != 2 or 0 in theta.shape or not np.isfinite(theta).all():
         raise ValueError(f"models has shape {theta.shape}; it must be finite, of shape (m, n) with a model in each row")
     m, n = theta.shape
+    if not hasattr(curvatures, "__len__"):
+        raise TypeError(f"curvatures={shown(curvatures)} must be a sequence, with an entry for each model")
     if len(curvatures) != m:
         raise ValueError(f"curvatures has {len(curvatures)} entries for {m} models; pass one for each")
-    lam = np.ones(m) if weights is None else np.array(weights, dtype=float)
+    lam = np.ones(m) if weights is None else as_array(weights, "weights", finite=False)
     if lam.shape != (m,) or not np.isfinite(lam).all() or np.any(lam < 0) or not lam.any():
-        raise ValueError(f"weights={weights!r} must be {m} non-negative numbers, not all zero")
-    if not 0 <= shift < np.inf:
-        raise ValueError(f"shift={shift!r} must be a finite number >= 0")
+        raise ValueError(f"weights={shown(weights)} must be {m} non-negative numbers, not all zero")
+    if not 0 <= as_number(shift, "shift") < np.inf:
+        raise ValueError(f"shift={shown(shift)} must be a finite number >= 0")
     lam = lam / lam.sum()
     forms = [_as_form(F, n, f"curvatures[{i}]") for i, F in enumerate(curvatures)]
     center = lam @ theta
@@ -110,7 +113,7 @@ def _sum(terms: list[tuple[float, Form]], n: int) -> Form:
 def _as_form(F: Any, n: int, name: str) -> Form:
     form = F if isinstance(F, Form) else getattr(F, "form", None)
     if not isinstance(form, Form):
-        array = np.array(F, dtype=float)
+        array = as_array(F, name, finite=False).copy()
         if array.shape not in ((n,), (n, n)) or not np.isfinite(array).all():
             raise ValueError(f"{name} has shape {array.shape}; it must be finite, of shape ({n},) or ({n}, {n})")
         form = Diagonal(array) if array.ndim == 1 else as_form(array, n)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import BFGS, SR1
 
+from gnsopt import plugins
+from gnsopt.arguments import settle, shown
 from gnsopt.curvature.base import Build, Curvature, start
 from gnsopt.curvature.diagonals import AdaHessian, Hutchinson, RowNorm, Sophia
 from gnsopt.curvature.kronecker import MKOR, Kronecker
@@ -40,7 +42,7 @@ class FromProblem:
         How shifted systems are solved.
     theta : float, default=0.5
         Inexact solves stop at ``|r|_* <= theta lam |h|``; 0.1 to 0.5 give the same number of outer steps, and 0.5 takes
-        the fewest products [gns 5.2].
+        the fewest products.
     floor : float, default=1e-8
         Or at ``|r|_* <= floor |g|_*``: a step that gains eight digits needs no better one (chosen). In a run that stops
         on the largest entry of the gradient, also where no entry of r exceeds a quarter of `gtol`.
@@ -60,6 +62,7 @@ class FromProblem:
 
     def __post_init__(self) -> None:
         """Refuse unknown solvers and accuracies outside (0, 1)."""
+        settle(self)
         if self.solver not in METHODS:
             raise ValueError(f"solver={self.solver!r} is unknown; choose one of {METHODS}")
         if not (0 < self.theta < 1 and 0 <= self.floor < 1):
@@ -270,19 +273,50 @@ def resolve(curvature: Any) -> Any:
         return Secant(curvature)
     if not isinstance(curvature, str):
         if isinstance(curvature, type) or not (callable(curvature) or hasattr(curvature, "start")):
-            raise TypeError(f"curvature={curvature!r}: pass one of {sorted(NAMES)}, a curvature model or a callable")
+            choices = f"pass one of {sorted(NAMES)}, a curvature model or a callable"
+            raise TypeError(f"curvature={shown(curvature)}: {choices}")
         return curvature
     name, _, setting = curvature.partition(":")
     name = name.replace("-", "_")
     try:
         if setting and name in PARSED:
             return PARSED[name](setting)
-        return NAMES[name].using(setting.replace("_", "-")) if setting else NAMES[name]
+        model = NAMES[name] if name in NAMES else load_curvatures(name.lower())[name.lower()]
+        if setting and not hasattr(model, "using"):
+            raise ValueError(f"{name} takes nothing behind the colon")
+        return model.using(setting.replace("_", "-")) if setting else model
     except KeyError:
         hint = f"{_meant(name)}choose one of {sorted(NAMES)}, or {FORMS}"
         raise ValueError(f"curvature={curvature!r} is unknown; {hint}") from None
     except ValueError as error:
-        raise ValueError(f"curvature={curvature!r}: {error}; write {FORMS}") from None
+        raise ValueError(f"curvature={shown(curvature)}: {error}; write {FORMS}") from None
+
+
+def load_curvatures(only: str | None = None) -> dict[str, Any]:
+    """Return the curvature models that other packages declare as entry points, by name with "_" for "-".
+
+    Parameters
+    ----------
+    only : str, optional
+        Look for this name alone.
+
+    Returns
+    -------
+    dict
+        Name to model. With a setting behind a colon a name means the model's ``using(setting)``.
+
+    Warns
+    -----
+    RuntimeWarning
+        For an entry point that fails to load, is no curvature model, or takes a name that is there: it is left out.
+    """
+    taken = {name: FromProblem for name in (*PARSED, *ALIASES)} | NAMES
+    return plugins.load(plugins.CURVATURES, taken, _misfit, only, fold=lambda name: name.lower().replace("-", "_"))
+
+
+def _misfit(thing: Any) -> str:
+    fits = not isinstance(thing, type) and (callable(getattr(thing, "start", None)) or callable(thing))
+    return "" if fits else "it is no curvature model: an object with start, or a callable"
 
 
 def _meant(name: str) -> str:

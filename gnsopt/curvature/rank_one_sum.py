@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, settle, shown
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import MEMORY, Engine
 from gnsopt.exceptions import StepFailure
@@ -80,6 +81,7 @@ class RankOneSum:
 
     def __post_init__(self) -> None:
         """Check the rows and the numbers."""
+        settle(self)
         rows = self.rows
         if isinstance(rows, str):
             if rows not in NAMED:
@@ -204,9 +206,9 @@ class RankOneSum:
 
 def _checked(rows: ArrayLike) -> Array:
     try:
-        G = np.array(rows, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"rows={rows!r}: pass one of {NAMED}, an array of shape (m, n) or a callable") from None
+        G = as_array(rows, "rows", finite=False).copy()
+    except ValueError:
+        raise TypeError(f"rows={shown(rows)}: pass one of {NAMED}, an array of shape (m, n) or a callable") from None
     if G.ndim != 2 or G.shape[1] == 0 or not np.isfinite(G).all():
         raise ValueError(f"rows has shape {G.shape}; it must be a finite array of shape (m, n)")
     return G

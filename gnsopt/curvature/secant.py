@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import lapack
 from scipy.optimize import BFGS, HessianUpdateStrategy
 
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import Engine
 from gnsopt.curvature.spectral import MODES, attached, check_room, project
@@ -47,7 +48,7 @@ class Secant:
     ``nhessp`` stay 0.
 
     This is outside the theory of gradient-normalised smoothness: ``|hess f - H|_*`` has no bound of the form
-    ``C1 + C2 |g|_*^{1 - beta}`` that holds in general [gns 3.7]. `gnsopt.diagnostics.inexactness` fits one along a run.
+    ``C1 + C2 |g|_*^{1 - beta}`` that holds in general. `gnsopt.diagnostics.inexactness` fits one along a run.
 
     References
     ----------
@@ -60,6 +61,7 @@ class Secant:
 
     def __post_init__(self) -> None:
         """Refuse what is no strategy, no mode, or no direct solver."""
+        settle(self)
         if self.strategy is not None and not isinstance(self.strategy, STRATEGY):
             cure = "pass an instance, BFGS()" if isinstance(self.strategy, type) else "pass BFGS() or SR1()"
             raise TypeError(f"strategy={self.strategy!r} is not a HessianUpdateStrategy of scipy.optimize: {cure}")

@@ -175,7 +175,7 @@ DESCRIPTIONS = {
 
 
 def assemble(form: Form, x: Point) -> Array:
-    """Return the lower triangle of `form`, counted as one Hessian (a user's dense one was counted when evaluated).
+    """Return the lower triangle of `form`, counted as one Hessian (a user's array was counted when evaluated).
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def assemble(form: Form, x: Point) -> Array:
     ndarray of shape (n, n)
         Lower triangle, Fortran order.
     """
-    x.counts.nhev += not isinstance(form, Dense)
+    x.counts.nhev += not isinstance(form, Dense) and getattr(form, "matrix", None) is None
     H = form.lower()
     if not np.isfinite(H.diagonal()).all():
         raise StepFailure("the curvature is not finite")
@@ -237,17 +237,16 @@ def prefers_row_space(form: Gram, x: Point) -> bool:
 Offer = tuple[Callable[[float], float], Callable[[], Preconditioner], bool]  # price at a shift, maker, of all rows?
 
 
-def _offers(form: Form, gram: Form, metric: Metric) -> list[Offer]:
+def _offers(form: Form, gram: Any, metric: Metric) -> list[Offer]:
     """Preconditioners on sale, the cheaper one first."""
     offers: list[Offer] = []
-    if isinstance(gram, Gram) and 4 * SAMPLED[0] * gram.design.n_columns <= gram.design.n_samples:
+    if hasattr(gram, "sampled") and 4 * SAMPLED[0] * gram.design.n_columns <= gram.design.n_samples:
         offers.append(_sampled(gram))
-    if isinstance(gram, Gram):
-        if gram.design.n_samples < gram.design.n_columns:
-            if metric.diagonal is not None:
-                offers.append((cache(lambda lam: ActiveRows.price(gram, lam, metric)), lambda: ActiveRows(gram), True))
-        elif gram.k > 1 and 24.0 * gram.k * gram.design.n_columns**2 <= MEMORY:
-            offers.append((lambda lam: ClassBlocks.price(gram), lambda: ClassBlocks(gram), True))
+    if isinstance(gram, Gram) and gram.design.n_samples < gram.design.n_columns:
+        if metric.diagonal is not None:
+            offers.append((cache(lambda lam: ActiveRows.price(gram, lam, metric)), lambda: ActiveRows(gram), True))
+    elif hasattr(gram, "class_blocks") and gram.k > 1 and 24.0 * gram.n**2 / gram.k <= MEMORY:
+        offers.append((lambda lam: ClassBlocks.price(gram), lambda: ClassBlocks(gram), True))
     if _dense_price(form) < np.inf:
         offers.append((lambda lam: _dense_price(form), lambda: Frozen(form.lower()), True))
     return offers

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import eigh, svdvals
 
 from gnsopt._typing import Array
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import MEMORY, METHODS, Engine
 from gnsopt.curvature.spectral import Spectral, attached
@@ -93,6 +94,7 @@ class Sketched:
 
     def __post_init__(self) -> None:
         """Refuse sizes, kinds and solvers that make no sense."""
+        settle(self)
         if not (isinstance(self.m, int | np.integer) and self.m >= 1):
             raise ValueError(f"m={self.m!r} must be an integer of at least 1")
         if self.sketch not in KINDS:
@@ -142,7 +144,7 @@ class Sketched:
         """The size after a step that multiplied the gradient by `ratio`."""
         if not ratio > self.slow:
             return m
-        return math.ceil(m * min(max((ratio / self.slow) ** 2, 2.0), JUMP))
+        return math.ceil(m * min(max(min(ratio / self.slow, JUMP) ** 2, 2.0), JUMP))
 
     def _sketched(self, form: Gram, m: int, step: int) -> Form:
         """The sketched matrix; the matrix itself where the sketch would not be smaller."""
@@ -269,6 +271,7 @@ class RandomSubspace:
 
     def __post_init__(self) -> None:
         """Refuse k < 1 and a rest that is no positive number."""
+        settle(self)
         if not (isinstance(self.k, int | np.integer) and self.k >= 1):
             raise ValueError(f"k={self.k!r} must be an integer of at least 1")
         if self.rest is not None and not 0 < self.rest < np.inf:

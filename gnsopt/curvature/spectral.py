@@ -18,6 +18,7 @@ import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
 
 from gnsopt._typing import Array
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import MEMORY, assemble
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
@@ -166,7 +167,7 @@ class Projected:
     -----
     The theory of gradient-normalised smoothness asks for ``H >= 0``, which the exact Hessian of a non-convex f is not
     [1]. With ``nu = max(0, -lambda_min)`` the inexactness ``|hess f - H|_* <= C1 + C2 |g|_*^{1 - beta}`` has C2 = 0
-    and ``C1 = sup nu`` for ``"clip"``, ``C1 = sup 2 nu`` for ``"absolute"`` [gns 3.7]: where f is convex around
+    and ``C1 = sup nu`` for ``"clip"``, ``C1 = sup 2 nu`` for ``"absolute"``: where f is convex around
     the solution both end as the exact Hessian. Along negative curvature ``"clip"`` steps as far as the radius allows,
     ``"absolute"`` as along a positive curvature of that size (saddle-free Newton).
 
@@ -179,6 +180,7 @@ class Projected:
 
     def __post_init__(self) -> None:
         """Refuse unknown modes."""
+        settle(self)
         if self.mode not in MODES:
             raise ValueError(f"mode={self.mode!r} is unknown; choose one of {sorted(MODES)}")
 
@@ -221,7 +223,7 @@ class TopK:
     -----
     Pairs come from the Lanczos process with full reorthogonalisation (`lanczos`); small matrices are assembled.
     Products are counted in ``nhessp``. The inexactness ``|hess f - H|_* <= C1 + C2 |g|_*^{1 - beta}`` has C2 = 0 and
-    ``C1 = sup max(lambda_{k+1}, -lambda_n)`` for exact pairs [gns 3.7] (1.2 times that was
+    ``C1 = sup max(lambda_{k+1}, -lambda_n)`` for exact pairs (1.2 times that was
     seen at ``tol=0.1``); this is the spectral preconditioning of [1], where graded
     spectra make it small.
 
@@ -240,6 +242,7 @@ class TopK:
 
     def __post_init__(self) -> None:
         """Refuse k < 1, accuracies outside (0, 1) and a basis that cannot hold k + 1 vectors."""
+        settle(self)
         if not (isinstance(self.k, int | np.integer) and self.k >= 1):
             raise ValueError(f"k={self.k!r} must be an integer of at least 1")
         if not 0 < self.tol < 1:
@@ -357,6 +360,8 @@ def lanczos(
             return np.full(1, np.nan), Q[:1].T
         w = _orthogonal(w, Q[:m])
         b = float(np.linalg.norm(w))
+        if not np.isfinite(b):
+            return np.full(1, np.nan), Q[:1].T
         rounding = 10 * n * EPS * float(np.max(np.abs(alpha[:m])) + np.max(beta[:m]))
         if m == limit or b <= rounding or (m > k and m % 4 == 0):  # looking costs O(m^2): not at each step
             theta, S = eigh_tridiagonal(alpha[:m], beta[: m - 1])

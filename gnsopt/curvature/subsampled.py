@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnsopt._typing import Array, IntArray
+from gnsopt.arguments import settle
 from gnsopt.curvature.base import Build, Curvature
 from gnsopt.curvature.selection import METHODS, Engine
 from gnsopt.exceptions import MissingRequirement
@@ -49,8 +50,7 @@ class Subsampled:
     For m rows drawn of many, matrix concentration gives ``|hess f - H|_* = O(R^2 sqrt(log(n)/m))`` with high
     probability, ``R = max_i |a_i|_*``, for losses with bounded second derivatives [1]: in the condition
     ``C1 + C2 |g|_*^{1 - beta}`` that is C1, with C2 = 0, so the local rate is linear, the faster the more rows. With
-    ``kind="fisher"`` the inexactness of the Fisher matrix, ``C1 = R^2 f*`` and ``C2 = R^2 D`` with beta = 0, adds to it
-    [gns 3.5].
+    ``kind="fisher"`` the inexactness of the Fisher matrix is added, ``C1 = R^2 f*`` and ``C2 = R^2 D`` with beta = 0.
 
     References
     ----------
@@ -67,6 +67,7 @@ class Subsampled:
 
     def __post_init__(self) -> None:
         """Refuse sizes, kinds, solvers and accuracies that make no sense."""
+        settle(self)
         whole = isinstance(self.rows, int | np.integer) and not isinstance(self.rows, bool)
         if not (self.rows >= 1 if whole else isinstance(self.rows, float) and 0 < self.rows <= 1):
             raise ValueError(f"rows={self.rows!r} must be a fraction in (0, 1] or a number of rows, an int >= 1")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_count, as_number
 
 
 def noise_scale(rows: ArrayLike, batch: int) -> float:
@@ -43,13 +44,19 @@ def noise_scale(rows: ArrayLike, batch: int) -> float:
     ValueError
         If the rows are not a matrix or ``batch < 1``.
     """
-    G = np.asarray(rows, dtype=float)
-    if G.ndim != 2 or G.size == 0 or not batch >= 1:
+    G = as_array(rows, "rows")
+    if G.ndim != 2 or G.size == 0 or as_count(batch, "batch") < 1:
         raise ValueError(f"rows has shape {G.shape} and batch={batch}: rows must be a matrix, batch at least 1")
     m, n = G.shape
+    size = float(np.abs(G).max()) or 1.0  # fourth powers may leave the floats
+    G = G / size
     gram = (G @ G.T if m <= n else G.T @ G) / m
     spread = float(np.mean(np.sum(G * G, axis=1) ** 2) - np.sum(gram**2))
-    return float(np.sqrt(max(spread, 0.0) / (batch * n)))
+    with np.errstate(over="ignore"):
+        scale = float(np.sqrt(max(spread, 0.0) / (batch * n)) * np.square(size))
+    if not np.isfinite(scale):
+        raise ValueError(f"rows has entries of size {size:.3g}, whose squares leave float64; rescale them")
+    return scale
 
 
 def predicted_outliers(eigenvalues: ArrayLike, s: float) -> Array:
@@ -72,9 +79,10 @@ def predicted_outliers(eigenvalues: ArrayLike, s: float) -> Array:
     ValueError
         If ``s < 0``.
     """
-    if not s >= 0:
-        raise ValueError(f"s={s} must be at least 0")
-    values = np.asarray(eigenvalues, dtype=float)
+    s = as_number(s, "s")
+    if not 0 <= s <= 1e150:  # its square is a float
+        raise ValueError(f"s={s} must be at least 0 and finite, at most 1e150")
+    values = as_array(eigenvalues, "eigenvalues")
     out = np.where(values < 0, -2 * s, 2 * s)
     seen = np.abs(values) > s
-    return np.asarray(np.where(seen, values + s * s / np.where(seen, values, 1.0), out))
+    return np.asarray(np.where(seen, values + s * (s / np.where(seen, values, 1.0)), out))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnsopt.arguments import as_number, check_kind, shown
 from gnsopt.diagnostics.spectrum import spectrum
 from gnsopt.point import Point
 
@@ -73,11 +74,19 @@ def report(x: Point, shape: tuple[int, int] | None = None, tol: float = 1e-6, se
     Report
         The numbers.
     """
+    check_kind(x, "x", Point)
+    tol, n = as_number(tol, "tol"), x.x.size
+    if not 0 < tol < np.inf:
+        raise ValueError(f"tol={tol} must be positive and finite")
+    sides = (n, 1) if shape is None else shape
+    whole = isinstance(sides, tuple | list) and len(sides) == 2 and all(isinstance(k, int | np.integer) for k in sides)
+    if not whole or min(sides) < 1 or sides[0] * sides[1] != n:
+        raise ValueError(f"shape={shown(shape)} must be a pair of integers whose product is {n}")
     found = spectrum(x, seed=seed)
     (least, least_error), (largest, error) = found.extremes()
     squared = float(x.g @ x.g)
     along = float(x.g @ x.hess().matvec(x.g)) / squared if squared > 0 else np.nan
-    X = x.x.reshape(shape or (-1, 1))
+    X = x.x.reshape(sides)
     singular = np.linalg.svd(X, compute_uv=False)
     top = float(singular[0])
     return Report(

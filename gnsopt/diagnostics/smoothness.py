@@ -23,6 +23,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, linprog, minimize_scalar
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array, as_count, as_seed, check_kind, shown
 from gnsopt.curvature import resolve, start
 from gnsopt.curvature.spectral import lanczos
 from gnsopt.exceptions import NotPositiveDefinite
@@ -116,8 +117,10 @@ def gamma(
     eigenvectors of ``hess f - H``, random ones), and then by random changes of the best of them. In one dimension
     these are all there are.
     """
-    if region not in ("model", "exact", None):
-        raise ValueError(f"region={region!r} is unknown; choose 'model', 'exact' or None")
+    check_kind(x, "x", Point)
+    samples, polish, seed = as_count(samples, "samples"), as_count(polish, "polish", 0), as_seed(seed)
+    if not (region is None or (isinstance(region, str) and region in ("model", "exact"))):
+        raise ValueError(f"region={shown(region)} is unknown; choose 'model', 'exact' or None")
     x = Point(x.objective, x.x, Counts(), x.metric)
     if not (np.isfinite(x.dual_norm) and x.dual_norm > 0):
         raise ValueError(f"gamma(x) needs a gradient that is finite and not zero; its norm is {x.dual_norm}")
@@ -382,7 +385,7 @@ def envelope(gradient: Array, error: Array) -> tuple[float, float, float]:
     ``(C1 + C2 G^{1 - beta} - error) / max(error, 1e-8 max(error))``, so that points of all sizes count; beta is found
     on a grid and refined around its best value.
     """
-    gradient, error = np.asarray(gradient, dtype=float), np.asarray(error, dtype=float)
+    gradient, error = as_array(gradient, "gradient", finite=False), as_array(error, "error", finite=False)
     if gradient.shape != error.shape or gradient.ndim != 1 or not gradient.size:
         raise ValueError(f"gradient and error have shapes {gradient.shape} and {error.shape}; give two equal vectors")
     if not (np.all(np.isfinite(gradient) & np.isfinite(error)) and np.all((gradient >= 0) & (error >= 0))):
@@ -406,19 +409,31 @@ def envelope(gradient: Array, error: Array) -> tuple[float, float, float]:
     beta = float(around.x) if around.fun < 0.999 * best[0] - 1e-6 else float(best[1])
     c = fit(beta)[1]
     c *= max(1.0, float(np.max(y / (c[0] + c[1] * G ** (1 - beta)))))  # what the solver leaves uncovered
-    C1, C2 = float(c[0] * top), float(c[1] * top / (size or 1.0) ** (1 - beta))
+    with np.errstate(over="ignore"):
+        C1, C2 = float(c[0] * top), float(c[1] * top / np.float64(size or 1.0) ** (1 - beta))
+    if not np.isfinite(C2):
+        raise ValueError("gradient and error differ too much in size for float64; rescale them")
     return C1, C2, beta if C2 > 0 else 0.0
 
 
 def _points(run: Any, problem: Objective, metric: Any) -> list[Point]:
     """The points of a run, with counts of their own."""
-    trace = getattr(run, "trace", None)
-    xs = run if trace is None else trace.x
+    check_kind(problem, "problem", Objective)
+    xs = run.trace.x if isinstance(run, OptimizeResult) and "trace" in run else run
+    if not isinstance(xs, list | tuple | np.ndarray):
+        raise TypeError(f"run={shown(run)} must be the result of a run, or a sequence of points")
     if len(xs) == 0:
         raise ValueError("run holds no points; minimise with keep_x=True")
     B = problem.metric() if isinstance(metric, str) and metric == "auto" else as_metric(metric, problem.n)
     counts = Counts()
-    return [Point(problem, x.x if isinstance(x, Point) else np.array(x, dtype=float), counts, B) for x in xs]
+    return [Point(problem, x.x if isinstance(x, Point) else _place(x, problem.n), counts, B) for x in xs]
+
+
+def _place(x: Any, n: int) -> Array:
+    place = as_array(x, "run").copy()
+    if place.shape != (n,):
+        raise ValueError(f"run has a point of shape {place.shape}; the problem has {n} variables")
+    return place
 
 
 def _error_pairs(x: Point, H: Callable[[Array], Array], k: int, seed: int = 0) -> tuple[Array, Array]:

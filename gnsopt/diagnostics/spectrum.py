@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import eigvalsh
+from scipy.sparse import issparse
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array, as_count, as_seed, check_kind, shown
 from gnsopt.linalg.forms import EPS, Form, Operator, as_form
 from gnsopt.linalg.lanczos import ritz
 from gnsopt.point import Point
@@ -188,8 +190,9 @@ def spectrum(
     """
     form = as_matrix(A, n, kind)
     for name, value in (("probes", probes), ("steps", steps)):
-        if not (isinstance(value, int | np.integer) and value >= 1):
-            raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+        as_count(value, name)
+    if seed is not None:
+        as_seed(seed)
     if form.n <= dense:
         values = np.array(eigvalsh(form.dense()), dtype=np.float64)[None]
         error = form.n * EPS * float(np.max(np.abs(values)))
@@ -225,16 +228,21 @@ def as_matrix(A: Any, n: int | None = None, kind: str = "hess") -> Form:
         If `n` is missing or the array is not square.
     """
     if isinstance(A, Point):
+        if not (isinstance(kind, str) and (A.objective.offers(kind) or kind == "hess")):
+            raise ValueError(f"kind={shown(kind)} is nothing that {type(A.objective).__name__} offers")
         return A.hess(kind)
     if isinstance(A, Form):
         return A
     if callable(A):
         if n is None:
             raise ValueError("n=None: a callable needs the order of its matrix")
-        return Operator(n, A)
-    A = np.asarray(A, dtype=float)
-    if A.ndim != 2 or A.shape[0] != A.shape[1]:
+        return Operator(as_count(n, "n"), A)
+    sparse = bool(issparse(A))
+    A = as_array(A.toarray() if sparse and A.dtype.kind in "fiub" else A, "A")
+    if A.ndim != 2 or A.shape[0] != A.shape[1] or A.size == 0:
         raise ValueError(f"A has shape {A.shape}; it must be square")
+    if not np.allclose(A, A.T, rtol=1e-8, atol=0):
+        raise ValueError("A is not symmetric; its spectrum is not real: pass (A + A.T) / 2")
     return as_form(A, A.shape[0])
 
 
@@ -292,6 +300,7 @@ def split(x: Point, kind: str = "gauss_newton", **settings: Any) -> Split:
     Split
         The three.
     """
-    H, G = x.hess(), x.hess(kind)
+    check_kind(x, "x", Point)
+    H, G = x.hess(), as_matrix(x, kind=kind)
     rest = Operator(H.n, lambda v: H.matvec(v) - G.matvec(v))
     return Split(spectrum(H, **settings), spectrum(G, **settings), spectrum(rest, **settings))

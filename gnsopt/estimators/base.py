@@ -19,11 +19,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from gnsopt._typing import Array, IntArray
+from gnsopt.arguments import as_number, shown
+from gnsopt.blocks import RowBlocks
+from gnsopt.blocks.sources import is_dask
+from gnsopt.estimators.dask_arrays import by_chunks, classifier_problem
 from gnsopt.minimize import minimize
-from gnsopt.problems import LinearModel, Logistic, Softmax
+from gnsopt.problems import Logistic, Softmax
 from gnsopt.problems.validation import check_l2, check_weights
 from gnsopt.solver import Solver, suggest
 from gnsopt.solvers import SOLVERS
+from gnsopt.solvers.named import find_solver
 from gnsopt.stopping import Status
 
 __all__ = ["Linear", "LinearClassifier", "from_C", "validate_data", "with_l2"]
@@ -46,17 +51,19 @@ class Linear(BaseEstimator):
     coef_: Any
     intercept_: Any
 
-    def _run(self, problem: LinearModel, x0: Array | None) -> OptimizeResult:
+    def _run(self, problem: Any, x0: Array | None) -> OptimizeResult:
         """Minimise; warn, with a cure, unless the run converged."""
         solver = self.solver
-        if isinstance(solver, str) and solver.lower() not in SOLVERS:
+        if isinstance(solver, str) and find_solver(solver) is None:
             raise ValueError(f"solver={solver!r} is unknown; {suggest(solver, SOLVERS)}")
         if not isinstance(solver, str | Solver):
             raise ValueError(f"solver={solver!r} must be a name or an instance of gnsopt.Solver")
-        if not (isinstance(self.tol, Real) and float(self.tol) >= 0):
+        if not (isinstance(self.tol, Real) and as_number(self.tol, "tol") >= 0):
             raise ValueError(f"tol={self.tol!r} must be a number >= 0")
         if not (isinstance(self.max_iter, Integral) and int(self.max_iter) >= 0):
             raise ValueError(f"max_iter={self.max_iter!r} must be an integer >= 0")
+        if not isinstance(self.verbose, bool | Integral):
+            raise ValueError(f"verbose={shown(self.verbose)} must be True, False or an integer")
         # without a penalty only a small gradient tells separable data from others
         gtol = float(self.tol) if problem.penalised else min(float(self.tol), UNPENALISED)
         options = {"gtol": gtol, "maxiter": int(self.max_iter), "disp": bool(self.verbose)}
@@ -70,7 +77,7 @@ class Linear(BaseEstimator):
             warnings.warn(self._complaint(problem, result), ConvergenceWarning, stacklevel=3)
         return result
 
-    def _complaint(self, problem: LinearModel, result: OptimizeResult) -> str:
+    def _complaint(self, problem: Any, result: OptimizeResult) -> str:
         """Return the sentence of a run that did not converge, with its cure."""
         name, size = type(self).__name__, float(np.max(np.abs(result.jac)))
         if result.status == Status.AT_INFINITY:
@@ -82,7 +89,7 @@ class Linear(BaseEstimator):
             return f"{state}, and float64 allows no further decrease; raise tol, or scale the features (StandardScaler)"
         return f"{state} ({result.message}); scale the features (StandardScaler), or use solver='line-newton'"
 
-    def _escape(self, problem: LinearModel) -> str:
+    def _escape(self, problem: Any) -> str:
         """Return why the minimiser is at infinity, with the cure."""
         raise NotImplementedError
 
@@ -110,8 +117,11 @@ class Linear(BaseEstimator):
 class LinearClassifier(ClassifierMixin, Linear):
     """A logistic or softmax regression, fitted: what follows from `coef_`, `intercept_` and `classes_`."""
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[LinearModel, float]:
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, float]:
         """Validate; return the problem without a penalty, and the total weight."""
+        if is_dask(X):
+            blocks = classifier_problem(self, X, y, sample_weight, self._factors)
+            return blocks, float(blocks.mass.sum())
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, order="C")
         check_classification_targets(y)
         classes = np.unique(y)
@@ -132,28 +142,34 @@ class LinearClassifier(ClassifierMixin, Linear):
         weight = np.broadcast_to(np.asarray(1.0 if sample_weight is None else sample_weight, dtype=float), codes.shape)
         if self.class_weight is None:
             return weight
-        if isinstance(self.class_weight, str) and self.class_weight == "balanced":  # of the weighted samples
-            mass = np.bincount(codes, weights=weight)
-            factor = np.divide(weight.sum(), classes.size * mass, out=np.zeros(classes.size), where=mass > 0)
-        else:  # a dict, or an error that scikit-learn words
-            factor = compute_class_weight(self.class_weight, classes=classes, y=classes[codes])
+        factor = self._factors(classes, np.bincount(codes, weights=weight))
         return np.asarray(weight * factor[codes])
 
-    def _unpack(self, problem: LinearModel, x: Array) -> tuple[Array, Array]:
+    def _factors(self, classes: Any, mass: Any) -> Any:
+        """Return what the weights of each class are multiplied by, from its total weight; None without."""
+        if self.class_weight is None:
+            return None
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":  # of the weighted samples
+            return np.divide(mass.sum(), classes.size * mass, out=np.zeros(classes.size), where=mass > 0)
+        # a dict, or an error that scikit-learn words
+        return compute_class_weight(self.class_weight, classes=classes, y=classes)
+
+    def _unpack(self, problem: Any, x: Array) -> tuple[Array, Array]:
         """Return coefficients (one row, or one for each class) and intercepts.
 
         Adding one vector to the coefficients of all classes changes no probability. The penalty is least where they
         sum to zero, and there the representative is unique: centred, also without a penalty, and the intercepts too.
         """
-        V = x.reshape(problem.design.n_columns, problem.k)
+        V = x.reshape(-1, problem.k)
         if problem.k > 1:
             V = V - V.mean(axis=1, keepdims=True)
-        d = problem.design.n_features
+        d = len(V) - int(self.fit_intercept)
         return np.ascontiguousarray(V[:d].T), V[d].copy() if self.fit_intercept else np.zeros(problem.k)
 
-    def _escape(self, problem: LinearModel) -> str:
+    def _escape(self, problem: Any) -> str:
         return "the classes are separable by features without a penalty; set C finite (or l2 > 0 for every feature)"
 
+    @by_chunks
     def decision_function(self, X: Any) -> Array:
         """Return the scores ``X coef_' + intercept_``.
 
@@ -170,6 +186,7 @@ class LinearClassifier(ClassifierMixin, Linear):
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
+    @by_chunks
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each sample.
 
@@ -187,6 +204,7 @@ class LinearClassifier(ClassifierMixin, Linear):
         index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes_[index])
 
+    @by_chunks
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class.
 
@@ -205,6 +223,7 @@ class LinearClassifier(ClassifierMixin, Linear):
             return np.column_stack([expit(-scores), expit(scores)])
         return np.asarray(softmax(scores, axis=1))
 
+    @by_chunks
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of the probability of each class, finite where the probability underflows.
 
@@ -269,26 +288,32 @@ def from_C(C: Any, total: float) -> float:
     ValueError
         If C is not positive.
     """
-    if not (isinstance(C, Real) and float(C) > 0):
+    if not (isinstance(C, Real) and as_number(C, "C") > 0):
         raise ValueError(f"C={C!r} must be a positive number, or inf for no penalty")
-    return 1.0 / (float(C) * total)
+    scaled = float(C) * total
+    if not scaled > 1e-300:
+        raise ValueError(f"C={C!r} times the sum of sample_weight, {total:.3g}, is zero in float64; rescale them")
+    return 1.0 / scaled
 
 
-def with_l2(problem: LinearModel, l2: Any) -> LinearModel:
+def with_l2(problem: Any, l2: Any) -> Any:
     """Return a twin of `problem` with the penalty `l2`; the design, with all that it has computed, is shared.
 
     Parameters
     ----------
-    problem : LinearModel
-        The problem; it is not changed.
+    problem : LinearModel or RowBlocks
+        The problem; one in blocks is changed itself, another one is not.
     l2 : float or array_like of shape (n_features,)
         The penalty of the mean loss.
 
     Returns
     -------
-    LinearModel
+    LinearModel or RowBlocks
         The twin.
     """
+    if isinstance(problem, RowBlocks):
+        problem.set_l2(l2)
+        return problem
     twin = copy.copy(problem)
     penalty = np.zeros(problem.design.n_columns)
     penalty[: problem.design.n_features] = check_l2(l2, problem.design.n_features)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from gnsopt._typing import ArrayLike
+from gnsopt.arguments import shown
 from gnsopt.estimators.base import LinearClassifier, from_C, with_l2
 from gnsopt.solver import Solver
 
@@ -131,13 +133,18 @@ class LogisticRegression(LinearClassifier):
         -----
         ConvergenceWarning
             If the run ends before `tol`, or the minimiser is at infinity; it names the cure.
+        UserWarning
+            If C was given and ``penalty=None``.
         """
-        if self.penalty not in ("l2", None):
-            raise ValueError(f"penalty={self.penalty!r} must be 'l2' or None")
+        if not (self.penalty is None or (isinstance(self.penalty, str) and self.penalty == "l2")):
+            raise ValueError(f"penalty={shown(self.penalty)} must be 'l2' or None")
+        if self.penalty is None and self.C not in (1.0, np.inf):
+            message = f"Setting penalty=None will ignore the C={self.C!r} that was given; leave one of the two out"
+            warnings.warn(message, UserWarning, stacklevel=2)
         problem, total = self._problem(X, y, sample_weight)
         l2 = (0.0 if self.penalty is None else from_C(self.C, total)) if self.l2 is None else self.l2
         problem = with_l2(problem, l2)
-        self.result_ = self._run(problem, self._warm_start(problem.k, problem.design.n_columns))
+        self.result_ = self._run(problem, self._warm_start(problem.k, problem.n // problem.k))
         self.coef_, self.intercept_ = self._unpack(problem, self.result_.x)
         self.n_iter_ = np.array([self.result_.nit], dtype=np.int32)
         return self

@@ -26,7 +26,7 @@ class LogisticRegressionPath(LinearClassifier):
         Inverse strengths as in `LogisticRegression`; a number means that many from 1e-4 to 1e4.
     l2s : array_like of shape (n_penalties,), optional
         Penalties in the convention of a mean loss; they take the place of `Cs`.
-    tol : float, default=1e-5
+    tol : float, default=1e-6
         As in `LogisticRegression`, for each penalty.
         Where a feature has no penalty a larger value counts as 1e-6.
     fit_intercept : bool, default=True
@@ -77,7 +77,7 @@ class LogisticRegressionPath(LinearClassifier):
         Cs: Any = 10,
         *,
         l2s: Any = None,
-        tol: float = 1e-5,
+        tol: float = 1e-6,
         fit_intercept: bool = True,
         class_weight: Any = None,
         solver: str | Solver = "line-newton",
@@ -153,7 +153,7 @@ class LogisticRegressionPath(LinearClassifier):
             Cs = np.logspace(-4, 4, int(self.Cs)) if number and self.Cs >= 1 else np.atleast_1d(self.Cs)
             l2s = np.array([from_C(C, total) for C in Cs])
         if l2s.size == 0:
-            raise ValueError("the grid of penalties is empty; give at least one")
+            raise ValueError("Cs or l2s: the grid of penalties is empty; give at least one")
         return np.sort(l2s)[::-1]
 
     def _choose(self, validation: tuple[Any, ArrayLike] | None) -> None:

@@ -9,8 +9,12 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_number
+from gnsopt.blocks import RowBlocks
+from gnsopt.blocks.sources import is_dask
 from gnsopt.estimators.base import Linear, validate_data
-from gnsopt.problems import LinearModel, PoissonRegression
+from gnsopt.estimators.dask_arrays import by_chunks, survey
+from gnsopt.problems import PoissonRegression
 from gnsopt.solver import Solver
 
 
@@ -96,20 +100,30 @@ class PoissonRegressor(RegressorMixin, Linear):
         ConvergenceWarning
             If the run ends before `tol`, or the minimiser is at infinity; it names the cure.
         """
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, order="C", y_numeric=True)
-        if not (isinstance(self.alpha, Real) and 0 <= float(self.alpha) < np.inf):
+        if not is_dask(X):
+            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, order="C", y_numeric=True)
+        if not (isinstance(self.alpha, Real) and 0 <= as_number(self.alpha, "alpha") < np.inf):
             raise ValueError(f"alpha={self.alpha!r} must be a finite number >= 0")
-        problem = PoissonRegression(X, y, self.alpha, self.fit_intercept, sample_weight)
-        x0 = self._warm_start(1, problem.design.n_columns)
-        mean = float(problem.weight @ problem.y)
+        problem, mean = self._problem(X, y, sample_weight)
+        x0 = self._warm_start(1, problem.n)
         if x0 is None and self.fit_intercept and mean > 0:  # counts may be large: start at the best constant
-            x0 = np.append(np.zeros(problem.design.n_features), np.log(mean))
+            x0 = np.append(np.zeros(problem.n - 1), np.log(mean))
         self.result_ = self._run(problem, x0)
-        x, d = self.result_.x, problem.design.n_features
+        x, d = self.result_.x, problem.n - int(self.fit_intercept)
         self.coef_, self.intercept_ = x[:d].copy(), float(x[d]) if self.fit_intercept else 0.0
         self.n_iter_ = int(self.result_.nit)
         return self
 
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, float]:
+        """Return the problem and the weighted mean of the counts."""
+        if is_dask(X):
+            found = survey(self, X, y, sample_weight, False)
+            blocks = RowBlocks("poisson", found, self.alpha, bool(self.fit_intercept))
+            return blocks, blocks.target_mean
+        problem = PoissonRegression(X, y, self.alpha, self.fit_intercept, sample_weight)
+        return problem, float(problem.weight @ problem.y)
+
+    @by_chunks
     def predict(self, X: Any) -> Array:
         """Return the mean count of each sample.
 
@@ -146,7 +160,7 @@ class PoissonRegressor(RegressorMixin, Linear):
 
         return float(d2_tweedie_score(y, self.predict(X), sample_weight=sample_weight, power=1))
 
-    def _escape(self, problem: LinearModel) -> str:
+    def _escape(self, problem: Any) -> str:
         return "features without a penalty separate counts of zero; set alpha > 0"
 
     def __sklearn_tags__(self) -> Any:
@@ -154,3 +168,7 @@ class PoissonRegressor(RegressorMixin, Linear):
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = True
         return tags
+
+    def _more_tags(self) -> dict[str, Any]:
+        """Return the same for scikit-learn < 1.6."""
+        return {"requires_positive_y": True}

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
 from gnsopt._typing import Array, ArrayLike, IntArray
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel import LinearPenalties, MultiBlock
 from gnsopt.bilevel import minimize as minimize_bilevel
 from gnsopt.bilevel.newton import InexactNewton
@@ -228,8 +229,10 @@ class RegularizationSearch(LinearClassifier):
             low, high = (float(C) for C in self.C_bounds)
         except (TypeError, ValueError):
             raise ValueError(f"C_bounds={self.C_bounds!r} must be a pair of positive numbers") from None
-        if not (isinstance(self.C0, Real) and 0 < low <= float(self.C0) <= high < np.inf and low < high):
+        if not (isinstance(self.C0, Real) and 0 < low <= as_number(self.C0, "C0") <= high < np.inf and low < high):
             raise ValueError(f"C0={self.C0!r} must lie in C_bounds={self.C_bounds!r}, positive and finite")
+        if not (isinstance(self.search_tol, Real) and as_number(self.search_tol, "search_tol") >= 0):
+            raise ValueError(f"search_tol={shown(self.search_tol)} must be a number >= 0")
         if isinstance(self.groups, str) and self.groups not in GROUPS:
             raise ValueError(f"groups={self.groups!r} is unknown; choose one of {GROUPS}, or an array of numbers")
         if not (isinstance(self.search_iter, Integral) and int(self.search_iter) >= 0):
@@ -246,7 +249,7 @@ class RegularizationSearch(LinearClassifier):
             raise ValueError("y has a class with only one sample; each class needs two, one of them held out")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if self.cv is None:
-            if not 0 < self.validation_fraction < 1:
+            if not 0 < as_number(self.validation_fraction, "validation_fraction") < 1:
                 raise ValueError(f"validation_fraction={self.validation_fraction!r} must lie in (0, 1)")
             parts = min(max(round(1 / self.validation_fraction), 2), rarest)
             return as_folds(parts, codes, seed), [0]

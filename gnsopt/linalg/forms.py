@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array
 from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.kernels import blocks
 from gnsopt.linalg.design import DENSE_PASS, SPARSE_PASS, Design
@@ -305,7 +306,7 @@ class RankOneUpdate(Form):
         return H
 
 
-def as_form(H: Any, n: int) -> Form:
+def as_form(H: Any, n: int, name: str = "hess") -> Form:
     """Turn what ``hess`` returned into a form of order `n`.
 
     Parameters
@@ -314,6 +315,8 @@ def as_form(H: Any, n: int) -> Form:
         The Hessian.
     n : int
         Expected order.
+    name : str, default="hess"
+        What returned it, for errors.
 
     Returns
     -------
@@ -327,13 +330,16 @@ def as_form(H: Any, n: int) -> Form:
     """
     if isinstance(H, Form):
         return H
-    shape = getattr(H, "shape", None) or np.shape(H)
+    H = H if hasattr(H, "shape") else as_array(H, name, finite=False)
+    shape = H.shape
     if tuple(shape) != (n, n) and not (n == 1 and np.size(H) == 1):
-        raise ValueError(f"hess returned an array of shape {tuple(shape)}; it must be ({n}, {n})")
+        raise ValueError(f"{name} returned an array of shape {tuple(shape)}; it must be ({n}, {n})")
     sparse = issparse(H)
     if sparse:
+        if H.dtype.kind not in "fiub":
+            raise ValueError(f"{name} returned a sparse array of dtype {H.dtype}; it must be real")
         S = H.tocsr()
         return Operator(n, lambda v: S @ v, np.asarray(S.diagonal()), SPARSE_PASS * S.nnz, S)
     if hasattr(H, "matvec"):
         return Operator(n, H.matvec)
-    return Dense(np.asarray(H, dtype=float).reshape(n, n))
+    return Dense(as_array(H, name, finite=False).reshape(n, n))

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import blas, lapack
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array, as_number
 
 
 class Metric(ABC):
@@ -177,12 +178,24 @@ def gram_metric(A: Any, delta: float = 0.0) -> Metric:
     Metric
         The dense metric.
     """
-    sparse = issparse(A)
-    if np.ndim(A) != 2 and not issparse(A):
-        raise ValueError(f"A has {np.ndim(A)} dimension(s); the Gram metric needs rows, shape (m, n)")
-    G = (A.T @ A).toarray() if sparse else np.asarray(A, dtype=float).T @ np.asarray(A, dtype=float)
+    sparse, rows = bool(issparse(A)), A
+    if sparse and A.dtype.kind in "fiub" and A.ndim == 2:
+        rows = csr_array(A, dtype=float)
+        as_array(rows.data, "A")
+    else:
+        rows = as_array(A.toarray() if sparse else A, "A")
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ValueError(f"A has shape {rows.shape}; the Gram metric needs rows, shape (m, n)")
+    delta = as_number(delta, "delta")
+    if not 0 <= delta < np.inf:
+        raise ValueError(f"delta={delta} must be finite and at least 0")
+    with np.errstate(over="ignore"):  # what overflows is not finite, and refused
+        G = (rows.T @ rows).toarray() if sparse else rows.T @ rows
     G.flat[:: G.shape[0] + 1] += delta
-    return DenseMetric(G)
+    try:
+        return DenseMetric(G)
+    except ValueError as error:
+        raise ValueError(f"A has no Gram metric for delta={delta}: {error}; raise delta, or rescale A") from None
 
 
 def as_metric(metric: Any, n: int) -> Metric:
@@ -212,7 +225,7 @@ def as_metric(metric: Any, n: int) -> Metric:
     if isinstance(metric, str):
         raise ValueError(f"metric={metric!r} is unknown; choose 'auto', None, a vector or a matrix")
     sparse = issparse(metric)
-    B = metric.toarray() if sparse else np.asarray(metric, dtype=float)
+    B = as_array(metric.toarray() if sparse else metric, "metric", finite=False)
     if B.ndim <= 1 and B.size in (1, n):
         if not (np.all(np.isfinite(B)) and np.all(B > 0)):
             raise ValueError("metric: a diagonal metric must be finite and positive in every entry")

@@ -204,8 +204,8 @@ class RowsShifted(Shifted):
         P = self._V @ self._V.T if gram is None else gram
         if not np.isfinite(P).all():
             raise StepFailure("the rows of the curvature are not finite")
-        theta, Q = eigh(P, check_finite=False)
-        kept = theta > NULL * max(float(theta[-1]), 0.0) if theta.size else np.zeros(0, dtype=bool)
+        theta, Q = eigh(P, check_finite=False) if P.size else (np.zeros(0), np.zeros((0, 0)))  # SciPy < 1.14 fails
+        kept = theta > NULL * np.max(theta, initial=0.0)
         self._theta, self._Q, self._metric = theta[kept], Q[:, kept], metric
         self.lam_noise = 10 * EPS * float(self._theta.sum()) / rows.shape[1]
 

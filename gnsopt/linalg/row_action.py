@@ -1,14 +1,14 @@
 r"""Kaczmarz and coordinate descent as linear solvers: one row, one column or one block at a time.
 
-================  =================================  ==================================================================
-solver            step                               mean, with the default probabilities
-================  =================================  ==================================================================
-Kaczmarz          ``x += a_i (b_i - a_i'x)/|a_i|^2`` ``E|e_+|^2 = |e|^2 - |A e|^2/|A|_F^2`` for ``p_i ~ |a_i|^2`` [1]
-coordinate (spd)  ``x_i += r_i / a_ii``              ``E|e_+|_A^2 <= (1 - lambda_min/tr A) |e|_A^2`` for ``p_i ~ a_ii``
-coordinate (LS)   ``x_j += a_j'r/|a_j|^2``           Kaczmarz on ``A'``: ``p_j ~ |a_j|^2`` [2]
-extended          Kaczmarz on ``Ax = b - z``, with   least squares where the system is inconsistent [3]
+================  ==================================  =================================================================
+solver            step                                mean, with the default probabilities
+================  ==================================  =================================================================
+Kaczmarz          ``x += a_i (b_i - a_i'x)/|a_i|^2``  ``E|e_+|^2 = |e|^2 - |A e|^2/|A|_F^2``, ``p_i ~ |a_i|^2`` [1]
+coordinate (spd)  ``x_i += r_i / a_ii``               ``E|e_+|_A^2 <= (1 - lambda_min/tr A) |e|_A^2``, ``p_i ~ a_ii``
+coordinate (LS)   ``x_j += a_j'r/|a_j|^2``            Kaczmarz on ``A'``: ``p_j ~ |a_j|^2`` [2]
+extended          Kaczmarz on ``Ax = b - z``, with    least squares where the system is inconsistent [3]
                   ``z -= a_j a_j'z/|a_j|^2``
-================  =================================  ==================================================================
+================  ==================================  =================================================================
 
 Coordinate descent is for definite matrices; for indefinite (KKT) systems use Kaczmarz, or least squares.
 

@@ -45,7 +45,7 @@ class DenseShifted(Shifted):
         self._lam: float | None = None
         self._factor: Array | None = None
         self._tridiagonal: tuple[Array, Array, Array, Array] | None = None
-        self.lam_noise = noise(H.diagonal(), metric.scale)  # [gns 5.1]
+        self.lam_noise = noise(H.diagonal(), metric.scale)
 
     def solve(self, lam: float, b: Array) -> Array:
         """Solve by the factor of this ``lam``, or in the tridiagonal basis."""
@@ -252,7 +252,7 @@ class Accuracy:
     Parameters
     ----------
     theta : float
-        ``|r|_* <= theta lam |h|``: keeps the progress inequality of the method with its constant [gns 5.2, item 7].
+        ``|r|_* <= theta lam |h|``: keeps the progress inequality of the method with its constant.
     floor : float
         ``|r|_* <= floor |b|_*``: a safeguard against bounds that rounding cannot meet.
     enough : float

@@ -331,6 +331,10 @@ class BandedRankOneShifted(ShermanMorrison):
 def _solve_indefinite(M: Array, b: Array) -> Array:
     """Solve with the symmetric banded matrix of lower diagonals `M` by LU with partial pivoting."""
     w, n = M.shape[0] - 1, M.shape[1]
+    if n == 1:  # which solve_banded of SciPy 1.12 cannot
+        if M[0, 0] == 0:
+            raise NotPositiveDefinite("singular banded matrix")
+        return b / M[0, 0]
     full = np.zeros((2 * w + 1, n))
     for k, band in enumerate(M):
         full[w + k, : n - k] = band[: n - k]

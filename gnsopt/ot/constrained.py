@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_number, shown
 from gnsopt.kernels import sinkhorn as passes
 from gnsopt.linalg.design import DENSE_PASS
 from gnsopt.linalg.forms import Form
@@ -61,10 +61,11 @@ class Constraint:
         if D.dtype.kind not in "fiub":
             raise ValueError(f"constraints: D has dtype {D.dtype}; it must hold numbers")
         object.__setattr__(self, "D", np.array(D, dtype=float))
-        if self.kind not in KINDS:
-            raise ValueError(f"constraints: kind={self.kind!r} is unknown; choose one of {KINDS}")
-        if not (isinstance(self.bound, Real) and np.isfinite(self.bound)):
-            raise ValueError(f"constraints: bound={self.bound!r} must be a finite number")
+        if not (isinstance(self.kind, str) and self.kind in KINDS):
+            raise ValueError(f"constraints: kind={shown(self.kind)} is unknown; choose one of {KINDS}")
+        if not np.isfinite(as_number(self.bound, "constraints: bound")):
+            raise ValueError(f"constraints: bound={shown(self.bound)} must be a finite number")
+        object.__setattr__(self, "bound", float(self.bound))
 
     def checked(self, shape: tuple[int, int]) -> Array:
         """Return the coefficients as an array of this shape, or raise ValueError."""

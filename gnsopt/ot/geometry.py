@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 from gnsopt._typing import Array, ArrayLike, IntArray
+from gnsopt.arguments import as_array, shown
 from gnsopt.kernels import sinkhorn as passes
 
 BLOCK = 2**16  # entries of a block of rows: it stays in the second-level cache
@@ -160,9 +161,10 @@ def as_numbers(X: Any, what: str) -> Any:
     if np.ma.is_masked(X):
         raise ValueError(f"{what} has masked entries; fill them in, with +inf for a forbidden pair of a cost")
     try:
-        return np.asarray(X)
+        raw = np.asarray(X)
     except ValueError:
         raise ValueError(f"{what} is ragged: its rows differ in length") from None
+    return as_array(raw, what, finite=False) if raw.dtype.kind == "O" else raw
 
 
 def _check_costs(C: Array, what: str) -> None:
@@ -207,7 +209,7 @@ class CostMatrix(Geometry):
             S.sum_duplicates()  # what a sparse array means by two entries at one place
             S = S.tocoo()
             self.C: Array = np.full(S.shape, np.inf)
-            self.C[S.coords[0], S.coords[1]] = S.data
+            self.C[S.row, S.col] = S.data
         else:
             self.C = np.array(raw, dtype=float, order="C")  # a copy: results are computed from it when asked for
         self.shape = (raw.shape[0], raw.shape[1])
@@ -267,15 +269,16 @@ class PointCloud(Geometry):
         self.X, self.Y = _points(X, "X"), _points(Y, "Y")
         if self.X.shape[1] != self.Y.shape[1]:
             raise ValueError(f"X has points of dimension {self.X.shape[1]}, Y of {self.Y.shape[1]}")
-        if not (callable(cost) or cost in METRICS):
-            raise ValueError(f"cost={cost!r} is unknown; choose one of {METRICS}, or a callable (X_block, Y) -> costs")
+        if not (callable(cost) or (isinstance(cost, str) and cost in METRICS)):
+            choices = f"choose one of {METRICS}, or a callable (X_block, Y) -> costs"
+            raise ValueError(f"cost={shown(cost)} is unknown; {choices}")
         self.cost, self._columns = cost, np.ascontiguousarray(self.Y.T)
         if not callable(cost):
             corners = [(Z.min(axis=0), Z.max(axis=0)) for Z in (self.X, self.Y)]
             with np.errstate(over="ignore"):
                 width = np.max(np.maximum(corners[0][1], corners[1][1]) - np.minimum(corners[0][0], corners[1][0]))
             if width > WIDEST:
-                raise ValueError(f"the coordinates span {width:.3g}: above {WIDEST:g} squared distances leave float64")
+                raise ValueError(f"X, Y: the coordinates span {width:.3g}; above {WIDEST:g} their squares overflow")
         if not (isinstance(workers, int | np.integer) and workers >= 1):
             raise ValueError(f"workers={workers!r} must be an integer of at least 1")
         self.shape, self.workers = (self.X.shape[0], self.Y.shape[0]), int(workers)

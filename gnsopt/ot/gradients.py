@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, check_name, shown
 from gnsopt.curvature.selection import Engine
 from gnsopt.linalg.forms import RankOneUpdate
 from gnsopt.ot.geometry import PointCloud
@@ -68,8 +69,7 @@ def value_gradients(result: OTResult, convention: str = "entropy") -> Gradients:
         If the convention is unknown.
     """
     _plain(result)
-    if convention not in ("entropy", "kl"):
-        raise ValueError(f"convention={convention!r} is unknown; choose 'entropy' or 'kl'")
+    check_name(convention, "convention", ("entropy", "kl"))
     phi, psi = result.potentials
     if convention == "kl":
         problem = result.problem
@@ -99,7 +99,7 @@ def point_gradients(result: OTResult) -> tuple[Array, Array]:
     TypeError
         If the cost is another one.
     """
-    if result.problem.constraints:
+    if not isinstance(result, OTResult) or result.problem.constraints:
         _plain(result)
     geometry = result.problem.geometry
     if not isinstance(geometry, PointCloud) or callable(geometry.cost):
@@ -186,11 +186,14 @@ def plan_jvp(
 def _plain(result: OTResult) -> None:
     """Refuse problems for which the formulas do not hold."""
     if type(result) is not OTResult:
-        raise TypeError("these derivatives are for balanced transport without constraints")
+        raise TypeError(
+            f"result={shown(result)}: these derivatives are for what ot.solve returns for balanced transport without "
+            "constraints"
+        )
 
 
 def _like(v: ArrayLike, other: Array, name: str) -> Array:
-    array = np.asarray(v, dtype=float)
+    array = as_array(v, name)
     if array.shape != other.shape:
         raise ValueError(f"{name} has shape {array.shape}; it must be {other.shape}")
     return array

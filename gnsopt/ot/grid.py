@@ -12,6 +12,7 @@ from numbers import Real
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike, IntArray
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.ot.geometry import Geometry
 
 
@@ -79,9 +80,13 @@ class Grid(Lookup):
         axes = [_axes(X, "X"), _axes(X if Y is None else Y, "Y")]
         if len(axes[0]) != len(axes[1]):
             raise ValueError(f"X has {len(axes[0])} axes, Y has {len(axes[1])}")
-        if not (isinstance(power, Real) and 0 < power < np.inf):
-            raise ValueError(f"power={power!r} must be a positive finite number")
-        costs = [np.abs(x[:, None] - y) ** power for x, y in zip(*axes, strict=True)]
+        p = as_number(power, "power") if isinstance(power, Real) else np.nan
+        if not 0 < p < np.inf:
+            raise ValueError(f"power={shown(power)} must be a positive finite number")
+        with np.errstate(over="ignore"):
+            costs = [np.abs(x[:, None] - y) ** p for x, y in zip(*axes, strict=True)]
+        if not all(np.isfinite(C).all() for C in costs):
+            raise ValueError(f"X, Y and power={p:g} make costs beyond the range of float64; rescale the coordinates")
         half = len(costs) // 2
         self._build(_sum(costs[:half]), _sum(costs[half:]))
 
@@ -150,9 +155,9 @@ class Grid(Lookup):
 
 
 def _axes(X: Sequence[ArrayLike | int], name: str) -> list[Array]:
-    if not isinstance(X, Sequence | np.ndarray) or isinstance(X, str):
-        raise ValueError(f"{name}={X!r} must be a sequence with an entry for each axis, such as (28, 28)")
-    axes = [np.arange(float(x)) if isinstance(x, int | np.integer) else np.asarray(x, dtype=float) for x in X]
+    if not isinstance(X, Sequence | np.ndarray) or isinstance(X, str | bytes):
+        raise ValueError(f"{name}={shown(X)} must be a sequence with an entry for each axis, such as (28, 28)")
+    axes = [np.arange(float(x)) if isinstance(x, int | np.integer) else as_array(x, name, finite=False) for x in X]
     if not axes or any(x.ndim != 1 or x.size == 0 or not np.isfinite(x).all() for x in axes):
         raise ValueError(f"{name} must hold, for each axis, a number of pixels or a vector of finite coordinates")
     return axes

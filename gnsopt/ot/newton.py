@@ -145,7 +145,7 @@ def search(x: Point, d: Any, lam: float) -> tuple[Point, float, float, float]:
     """
     slope = float(x.g @ d)
     # conjugate gradients from zero: <r, d> = 0, so <d, S d> = -<g, d> - lam |d|^2 also for an inexact d
-    promised = -0.5 * slope + 0.5 * lam * x.metric.norm(d) ** 2
+    promised = -0.5 * slope + 0.5 * lam * x.metric.norm(d) * x.metric.norm(d)
     t = 1.0
     while t >= SHORTEST:
         y = x.at(x.x + t * d)

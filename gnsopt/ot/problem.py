@@ -18,6 +18,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.special import xlogy
 
 from gnsopt._typing import Array, ArrayLike, IntArray
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.ot.constrained import ConstrainedSemiDual, Constraint
 from gnsopt.ot.dual import Dual
 from gnsopt.ot.geometry import Geometry, as_geometry, as_numbers
@@ -109,6 +110,10 @@ class Problem:
         self.rho = _prices(rho)
         if isinstance(constraints, Constraint):
             raise TypeError("constraints is a single Constraint; pass a sequence, [constraint]")
+        if not isinstance(constraints, tuple | list):
+            raise TypeError(f"constraints={shown(constraints)} must be a sequence of Constraint")
+        if not isinstance(normalize, bool | np.bool_):
+            raise ValueError(f"normalize={shown(normalize)} must be True or False")
         self.constraints = tuple(constraints)
         self.geometry = as_geometry(C)
         n, m = self.geometry.shape
@@ -291,7 +296,7 @@ class Problem:
         P = P.T if self._swapped else P
         if issparse(P):
             S: Any = P.tocoo()  # type: ignore[attr-defined]
-            places = self._rows[S.coords[0]], self._columns[S.coords[1]]
+            places = self._rows[S.row], self._columns[S.col]
             return csr_array((S.data, places), shape=self.geometry.shape)
         if self._whole:
             return np.ascontiguousarray(P)
@@ -396,7 +401,7 @@ class Problem:
         ValueError
             If a potential has another shape or is not finite.
         """
-        phi, psi = (np.asarray(v, dtype=float) for v in warm)
+        phi, psi = (as_array(v, "warm_start", finite=False) for v in warm)
         if phi.shape != self.a.shape or psi.shape != self.b.shape:
             raise ValueError(
                 f"warm_start has potentials of shapes {phi.shape} and {psi.shape}; "
@@ -473,8 +478,9 @@ def _prices(rho: Any) -> tuple[float, float] | None:
     if rho is None:
         return None
     pair = rho if isinstance(rho, tuple | list) else (rho, rho)
-    if not (len(pair) == 2 and all(isinstance(r, int | float | np.number) and r > 0 for r in pair)):
-        raise ValueError(f"rho={rho!r} must be a positive number or a pair of them; None is balanced transport")
+    real = len(pair) == 2 and all(isinstance(r, Real) for r in pair)
+    if not (real and all(as_number(r, "rho") > 0 for r in pair)):
+        raise ValueError(f"rho={shown(rho)} must be a positive number or a pair of them; None is balanced transport")
     one, other = (float(r) for r in pair)
     return None if one == other == np.inf else (one, other)
 
@@ -483,16 +489,17 @@ def _regularisation(geometry: Geometry, reg: float | None, reg_rel: float | None
     if (reg is None) == (reg_rel is None):
         raise ValueError("give reg (in units of the cost) or reg_rel (a fraction of its scale), one of the two")
     name, value = ("reg", reg) if reg is not None else ("reg_rel", reg_rel)
-    if not (isinstance(value, Real) and not isinstance(value, bool) and 0 < value < np.inf):
-        raise ValueError(f"{name}={value!r} must be a positive finite number")
-    if scale not in ("max", "std"):
-        raise ValueError(f"scale={scale!r} is unknown; choose 'max' or 'std'")
+    number = np.nan if isinstance(value, bool) or not isinstance(value, Real) else as_number(value, name)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{name}={shown(value)} must be a positive finite number")
+    if not (isinstance(scale, str) and scale in ("max", "std")):
+        raise ValueError(f"scale={shown(scale)} is unknown; choose 'max' or 'std'")
     if reg is not None:
-        return in_range(float(reg), f"reg={value!r}")
+        return in_range(number, f"reg={shown(value)}")
     size = geometry.limits[1] if scale == "max" else geometry.deviation
     if size < 0:
         raise ValueError(f"reg_rel: the largest cost is {size:.6g}; give reg, or scale='std'")
-    found = float(value) * (size or 1.0)  # a zero cost: any reg has the same plan
+    found = number * (size or 1.0)  # a zero cost: any reg has the same plan
     return in_range(found, f"reg_rel={value!r} times {size:.6g}")
 
 

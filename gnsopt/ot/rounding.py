@@ -23,6 +23,7 @@ from scipy.sparse import block_array, coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array
 
 SLACK = 64 * float(np.finfo(float).eps)  # of the mass, that a component may lack for rounding
 
@@ -116,7 +117,7 @@ def rounding_within(P: csr_array, a: Array, b: Array) -> Rounded | None:
         found = rounding(lambda K=K: [(slice(0, n), K)], a, b)  # type: ignore[misc]
         E = _flow(forest, found.row_missing, found.column_missing, slack)
         if E is not None:
-            rows, columns = E.coords
+            rows, columns = E.row, E.col
             if np.all(K[rows, columns] * found.alpha[rows] * found.beta[columns] + E.data >= -slack):
                 return found._replace(pushed=csr_array(E), cut=cut)
         cut = float(found.column_missing.sum())
@@ -163,7 +164,7 @@ def round_plan(P: ArrayLike, a: ArrayLike, b: ArrayLike) -> Array:
     ValueError
         If shapes do not fit, or something is negative or not finite, or the sums differ.
     """
-    P, a, b = (np.asarray(v, dtype=float) for v in (P, a, b))
+    P, a, b = (as_array(v, name, finite=False) for v, name in ((P, "P"), (a, "a"), (b, "b")))
     if P.ndim != 2 or P.size == 0 or a.shape != (P.shape[0],) or b.shape != (P.shape[1],):
         raise ValueError(
             f"P has shape {P.shape}, a {a.shape} and b {b.shape}; they must be (n, m), (n,) and (m,), n, m > 0"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from gnsopt.arguments import as_number, shown
 from gnsopt.ot.auto import Auto
 from gnsopt.ot.constrained import Constraint
 from gnsopt.ot.constrained_result import ConstrainedResult
@@ -129,12 +129,13 @@ def solve(
     if isinstance(a, Problem) and given:
         raise TypeError("a Problem brings b, C, reg, rho, scale, normalize and constraints; leave them out")
     solver = as_method(method, tol, options)
-    objective = solver.objective(problem) if hasattr(solver, "objective") else problem.semidual()
+    objective: Any = solver.objective(problem) if hasattr(solver, "objective") else problem.semidual()
     y0 = None if warm_start is None else objective.begin(*problem.start(_potentials(warm_start)))
-    if not (isinstance(tol, Real) and 0 <= tol < np.inf):
-        raise ValueError(f"tol={tol!r} must be a number >= 0")
+    tol = as_number(tol, "tol") if not isinstance(tol, bool) else np.nan
+    if not 0 <= tol < np.inf:
+        raise ValueError(f"tol={shown(tol)} must be a number >= 0")
     if not (isinstance(max_iter, int | np.integer) and max_iter >= 0):
-        raise ValueError(f"max_iter={max_iter!r} must be an integer >= 0")
+        raise ValueError(f"max_iter={shown(max_iter)} must be an integer >= 0")
     rule: StopRule = MaxGradients(int(max_iter))
     rule = rule | Violated(tol / 2) if problem.forbids else rule
     rule = rule | Unbounded(objective.least()) if problem.constraints else rule

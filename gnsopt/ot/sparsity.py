@@ -35,6 +35,7 @@ from scipy.optimize import OptimizeResult, linear_sum_assignment, linprog
 from scipy.sparse import csc_array, csr_array, vstack
 
 from gnsopt._typing import Array, ArrayLike, IntArray
+from gnsopt.arguments import as_number, shown
 from gnsopt.ot.problem import Problem, in_range
 from gnsopt.ot.sparse_duals import SharedColumns, SparseSemiDual
 from gnsopt.point import COUNTS
@@ -436,9 +437,9 @@ def _cover(masses: Array, parts: Array) -> IntArray:
 
 
 def _check_settings(gamma: float, k: int, tol: float, max_iter: int) -> None:
-    if not (isinstance(gamma, Real) and not isinstance(gamma, bool) and 0 < gamma < np.inf):
-        raise ValueError(f"gamma={gamma!r} must be a positive number")
-    in_range(float(gamma), f"gamma={gamma!r}")
+    if isinstance(gamma, bool) or not 0 < as_number(gamma, "gamma") < np.inf:
+        raise ValueError(f"gamma={shown(gamma)} must be a positive number")
+    in_range(float(gamma), f"gamma={shown(gamma)}")
     if not (isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1):
         raise ValueError(f"k={k!r} must be an integer of at least 1")
     if not (isinstance(tol, Real) and 0 < tol < 1):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_seed
 from gnsopt.linalg.forms import Form
 from gnsopt.linalg.structured import BandedMatrix, Diagonal
 from gnsopt.problems.nonlinear_equations import NonlinearEquations, check_count
@@ -46,7 +47,7 @@ class ChebyshevChain(NonlinearEquations):
     def __init__(self, n: int, p: float = 4.0, seed: int = 3124) -> None:
         n = check_count(n, "n", 2)
         super().__init__(chain, chain_jacobian, n, p, chain_curvature, chain_change)
-        self.seed = seed
+        self.seed = as_seed(seed, 2**32 - 1)
         self.x_star = np.ones(n)
 
     def start(self) -> Array:

@@ -33,6 +33,7 @@ import numpy as np
 from scipy.sparse import csr_array, dia_array, issparse
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_count, as_number, shown
 from gnsopt.kernels import logistic as kernel
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Form, Gram, RankOneUpdate, as_form
@@ -117,12 +118,12 @@ class Composite(Objective):
         outer: str = "hess",
     ) -> None:
         if not isinstance(loss, Objective):
-            raise TypeError(f"loss={loss!r} must be an Objective, such as gnsopt.problems.Squared()")
+            raise TypeError(f"loss={shown(loss)} must be an Objective, such as gnsopt.problems.Squared()")
         for name, value, optional in (("u", u, 0), ("jac", jac, 0), ("hess_u", hess_u, 1), ("change", change, 1)):
             if not (callable(value) or (optional and value is None)):
-                raise TypeError(f"{name}={value!r} must be callable")
-        if outer not in ("hess", "gauss_newton"):
-            raise ValueError(f"outer={outer!r} must be 'hess' or 'gauss_newton'")
+                raise TypeError(f"{name}={shown(value)} must be callable")
+        if not (isinstance(outer, str) and outer in ("hess", "gauss_newton")):
+            raise ValueError(f"outer={shown(outer)} must be 'hess' or 'gauss_newton'")
         self.n = check_count(n, "n", 1)
         self.loss, self.outer = loss, outer
         self._u, self._jac, self._hess_u, self._change = u, jac, hess_u, change
@@ -263,9 +264,10 @@ class Separable(Objective):
     convex = True
 
     def __init__(self, weight: ArrayLike = 1.0) -> None:
-        self.weight = np.array(weight, dtype=float)
-        if self.weight.ndim > 1 or not np.isfinite(self.weight).all() or np.any(self.weight < 0):
-            raise ValueError(f"weight={weight!r} must be a number or one per u_i, finite and non-negative")
+        self.weight = as_array(weight, "weight", finite=False).copy()
+        fits = self.weight.ndim <= 1 and self.weight.size > 0
+        if not (fits and np.isfinite(self.weight).all() and np.all(self.weight >= 0)):
+            raise ValueError(f"weight={shown(weight)} must be a number or one per u_i, finite and non-negative")
 
     def terms(self, u: Array) -> tuple[Array, Array, Array]:
         """Return ``l``, ``l'`` and ``l''`` of each ``u_i``."""
@@ -350,10 +352,9 @@ class PseudoHuber(Separable):
 
     def __init__(self, delta: float = 1.0, weight: ArrayLike = 1.0) -> None:
         super().__init__(weight)
-        scalar = np.isscalar(delta)
-        if not (scalar and 0 < delta < np.inf):
-            raise ValueError(f"delta={delta!r} must be positive and finite")
-        self.delta = float(delta)
+        self.delta = as_number(delta, "delta")
+        if not 0 < self.delta < np.inf:
+            raise ValueError(f"delta={shown(delta)} must be positive and finite")
 
     def terms(self, u: Array) -> tuple[Array, Array, Array]:
         """Return ``delta u^2/(delta + s)``, ``delta u/s`` and ``(delta/s)^3`` for ``s = sqrt(delta^2 + u^2)``."""
@@ -427,9 +428,7 @@ def check_count(n: Any, name: str, least: int) -> int:
     ValueError
         If it is not an integer or too small.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least:
-        raise ValueError(f"{name}={n!r} must be an integer of at least {least}")
-    return int(n)
+    return as_count(n, name, least)
 
 
 def _is_banded(J: Any) -> bool:

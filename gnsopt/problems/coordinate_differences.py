@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_number, check_name, shown
 from gnsopt.linalg.structured import Diagonal
 from gnsopt.objective import Objective
 from gnsopt.problems.composite import check_count
@@ -67,17 +67,19 @@ class CoordinateDifferences(Objective):
         mask: ArrayLike | None = None,
     ) -> None:
         if not callable(fun):
-            raise TypeError(f"fun={fun!r} must be callable")
+            raise TypeError(f"fun={shown(fun)} must be callable")
         self.n = check_count(n, "n", 1)
-        if not (isinstance(mu, Real) and 0 < mu < np.inf):
-            raise ValueError(f"mu={mu!r} must be a positive number")
-        if scheme not in SCHEMES:
-            raise ValueError(f"scheme={scheme!r} is unknown; choose one of {SCHEMES}")
-        self.mask: Array = np.ones(self.n, dtype=bool) if mask is None else np.array(mask)
+        self.mu: float = as_number(mu, "mu")
+        if not 0 < self.mu < np.inf:
+            raise ValueError(f"mu={shown(mu)} must be a positive number")
+        check_name(scheme, "scheme", SCHEMES)
+        try:
+            self.mask: Array = np.ones(self.n, dtype=bool) if mask is None else np.array(mask)
+        except ValueError:
+            raise ValueError(f"mask={shown(mask)} must be {n} booleans") from None
         if self.mask.shape != (self.n,) or self.mask.dtype != bool:
             raise ValueError(f"mask has shape {self.mask.shape} and dtype {self.mask.dtype}; it must be {n} booleans")
         self._fun: Callable[[Array], float] = fun
-        self.mu: float = float(mu)
         self.scheme: str = scheme
         self._extra: dict[str, int] = {"nfev": 0}
 

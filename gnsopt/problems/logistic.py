@@ -4,7 +4,7 @@ r"""Logistic regression with two classes.
     grad = A' r + l2 x,   r_i = -s_i w_i sigma(-t_i),   t_i = s_i a_i'x
     hess = A' diag(w sigma(1 - sigma)) A + l2,          Fisher = A' diag(w sigma(-t)^2) A + l2
 
-``|hess - Fisher| <= max_i |a_i|_*^2 f`` since ``|s(1 - s) - s^2| <= s <= -log(1 - s)`` [gns 3.5].
+``|hess - Fisher| <= max_i |a_i|_*^2 f`` since ``|s(1 - s) - s^2| <= s <= -log(1 - s)``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gnsopt.kernels import logistic as kernel
 from gnsopt.linalg.forms import Gram
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
-from gnsopt.problems.recession import UNDECIDED, falls_for_ever
+from gnsopt.problems.recession import UNDECIDED, Map, falls_for_ever
 from gnsopt.problems.validation import check_labels
 
 
@@ -93,12 +93,15 @@ class Logistic(LinearModel):
         if self.penalised:  # along the intercept alone: a label is missing
             return self.design.intercept and np.ptp(self.sign[self.weight > 0]) == 0
         free = np.where(self.ridge == 0, 1.0, 0.0)
-        undecided = np.abs(z.R) > UNDECIDED * self.weight
+        return falls_for_ever(self.design, free, self.weight, *self.margins(z), (x, step))
+
+    def margins(self, z: Scores) -> tuple[Any, Map, Map]:
+        """Return which margins still count at the scores `z`, the map from scores to margins, and its adjoint."""
 
         def gaps(Z: Array) -> Array:
             return self.sign * Z
 
-        return falls_for_ever(self.design, free, self.weight, undecided, gaps, gaps, (x, step))
+        return np.abs(z.R) > UNDECIDED * self.weight, gaps, gaps
 
     def mean(self, Z: Array) -> Array:
         """Return the probability of the larger label."""

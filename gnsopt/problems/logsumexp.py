@@ -4,7 +4,7 @@ r"""Log-sum-exp, the smooth maximum of linear functions.
     hess = (A' diag(pi) A - g g')/mu,            weighted Gauss-Newton = A' diag(pi) A / mu
 
 ``hess = WGN - g g'/mu``, so ``|hess - WGN|_* = |g|_*^2/mu``, and the exact and the Gauss-Newton step at the same
-damping are collinear, ``h_exact = h_wgn/(1 - q/mu)`` with ``q = -<g, h_wgn>`` [gns 3.1].
+damping are collinear, ``h_exact = h_wgn/(1 - q/mu)`` with ``q = -<g, h_wgn>``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Form, Gram, RankOneUpdate
 from gnsopt.linalg.rows import WeightRows
@@ -58,13 +59,15 @@ class LogSumExp(Objective):
 
     def __init__(self, A: Any, b: ArrayLike, mu: float = 1.0) -> None:
         self.design = Design(check_design(A, "A"))
-        self.b = np.array(b, dtype=float).reshape(-1)
+        self.b = as_array(b, "b", finite=False).reshape(-1).copy()
         if self.b.shape != (self.design.n_samples,) or not np.isfinite(self.b).all():
-            raise ValueError(f"b has shape {self.b.shape}; it must be ({self.design.n_samples},) and finite")
-        scalar = np.isscalar(mu)
-        if not (scalar and 0 < mu < np.inf):
-            raise ValueError(f"mu={mu!r} must be positive and finite")
-        self.mu = float(mu)
+            raise ValueError(
+                f"b has shape {self.b.shape}; A has {self.design.n_samples} rows, so it must be "
+                f"({self.design.n_samples},) and finite"
+            )
+        self.mu = as_number(mu, "mu")
+        if not 0 < self.mu < np.inf:
+            raise ValueError(f"mu={shown(mu)} must be positive and finite")
         self.n = self.design.n_columns
         self._no_ridge = np.zeros(self.n)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_seed
 from gnsopt.objective import Objective
 from gnsopt.problems.composite import check_count
 
@@ -63,12 +64,12 @@ class MatrixFactorization(Objective):
     """
 
     def __init__(self, X: ArrayLike, Y: ArrayLike, rank: int, seed: int = 0) -> None:
-        self.X: Array = np.array(X, dtype=float)
-        self.Y: Array = np.array(Y, dtype=float)
-        fits = self.X.ndim == 2 == self.Y.ndim and self.X.shape[0] == self.Y.shape[0] > 0
+        self.X: Array = as_array(X, "X", finite=False).copy()
+        self.Y: Array = as_array(Y, "Y", finite=False).copy()
+        fits = self.X.ndim == 2 == self.Y.ndim and self.X.shape[0] == self.Y.shape[0] and self.X.size * self.Y.size > 0
         if not (fits and np.isfinite(self.X).all() and np.isfinite(self.Y).all()):
             raise ValueError(f"X has shape {self.X.shape} and Y {self.Y.shape}; they must be finite, with as many rows")
-        self.rank, self.seed = check_count(rank, "rank", 1), seed
+        self.rank, self.seed = check_count(rank, "rank", 1), as_seed(seed)
         self.cut = self.Y.shape[1] * self.rank
         self.n = self.cut + self.rank * self.X.shape[1]
 

@@ -27,6 +27,7 @@ from scipy.linalg import lu_factor, lu_solve
 from scipy.special import softmax
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.objective import Objective
 
 
@@ -108,20 +109,20 @@ class TabularMDP(Objective):
     """
 
     def __init__(self, P: ArrayLike, r: ArrayLike, gamma: float = 0.9, rho: ArrayLike | None = None) -> None:
-        self.P: Array = np.array(P, dtype=float)
-        self.r: Array = np.array(r, dtype=float)
-        if self.P.ndim != 3 or self.P.size == 0 or self.P.shape != (*self.r.shape, self.r.shape[0]):
+        self.P: Array = as_array(P, "P", finite=False).copy()
+        self.r: Array = as_array(r, "r", finite=False).copy()
+        if self.P.ndim != 3 or self.r.ndim != 2 or self.P.size == 0 or self.P.shape != (*self.r.shape, self.r.shape[0]):
             raise ValueError(f"P has shape {self.P.shape} and r {self.r.shape}; they must be (S, A, S) and (S, A)")
         S = self.r.shape[0]
-        self.rho: Array = np.full(S, 1 / S) if rho is None else np.array(rho, dtype=float)
+        self.rho: Array = np.full(S, 1 / S) if rho is None else as_array(rho, "rho", finite=False).copy()
         laws = [self.P.reshape(-1, S), self.rho[None]]
         if self.rho.shape != (S,) or not all(
             np.all(law >= 0) and np.all(abs(law.sum(axis=1) - 1) <= 1e-10) for law in laws
         ):
             raise ValueError("P and rho must hold laws: not negative, each adding up to 1")
-        if not (np.isfinite(self.r).all() and 0 <= gamma < 1):
-            raise ValueError(f"r must be finite and gamma={gamma} lie in [0, 1)")
-        self.gamma, self.n = float(gamma), self.r.size
+        self.gamma, self.n = as_number(gamma, "gamma"), self.r.size
+        if not (np.isfinite(self.r).all() and 0 <= self.gamma < 1):
+            raise ValueError(f"r must be finite and gamma={shown(gamma)} lie in [0, 1)")
 
     @classmethod
     def random(cls, states: int, actions: int, gamma: float = 0.9, seed: int = 0) -> TabularMDP:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, as_seed, check_name, shown
 from gnsopt.kernels import softmax as kernel
 from gnsopt.linalg.design import DENSE_PASS
 from gnsopt.linalg.forms import Form
@@ -133,11 +133,9 @@ class MLP(Objective):
         X = check_design(X)
         dense = X if isinstance(X, np.ndarray) else X.toarray()
         self._input = np.hstack([dense, np.ones((dense.shape[0], 1))])
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation={activation!r} is unknown; choose one of {tuple(ACTIVATIONS)}")
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r} is unknown; choose one of {LOSSES}")
-        self.loss, self.l2, self.seed, self._phi = loss, _check_penalty(l2), seed, ACTIVATIONS[activation]
+        check_name(activation, "activation", ACTIVATIONS)
+        check_name(loss, "loss", LOSSES)
+        self.loss, self.l2, self.seed, self._phi = loss, _check_penalty(l2), as_seed(seed), ACTIVATIONS[activation]
         self.weight = check_weights(sample_weight, dense.shape[0])
         self.classes: Array | None = None
         if loss == "softmax":
@@ -407,20 +405,22 @@ def _with_ones(a: Array) -> Array:
 
 
 def _check_widths(hidden: Sequence[int]) -> list[int]:
-    widths = [hidden] if isinstance(hidden, int | np.integer) else list(hidden)
-    if not all(isinstance(q, int | np.integer) and not isinstance(q, bool) and q >= 1 for q in widths):
-        raise ValueError(f"hidden={hidden!r} must be widths of at least 1, such as (32, 16)")
+    listed = isinstance(hidden, list | tuple | np.ndarray) and np.ndim(hidden) == 1
+    widths: list[Any] = list(hidden) if listed else [hidden]
+    if not all(isinstance(q, int | np.integer) and not isinstance(q, bool) and 1 <= q < 2**31 for q in widths):
+        raise ValueError(f"hidden={shown(hidden)} must be widths of at least 1, such as (32, 16)")
     return [int(q) for q in widths]
 
 
 def _check_penalty(l2: Any) -> float:
-    if isinstance(l2, bool) or not isinstance(l2, Real) or not 0 <= float(l2) < np.inf:
-        raise ValueError(f"l2={l2!r} must be a finite number >= 0")
-    return float(l2)
+    penalty = as_number(l2, "l2")
+    if isinstance(l2, bool) or not 0 <= penalty < np.inf:
+        raise ValueError(f"l2={shown(l2)} must be a finite number >= 0")
+    return penalty
 
 
 def _check_targets(y: ArrayLike, n: int) -> Array:
-    Y = np.array(y, dtype=float)
+    Y = as_array(y, "y", finite=False).copy()
     Y = Y[:, None] if Y.ndim == 1 else Y
     if Y.ndim != 2 or Y.shape[0] != n or Y.shape[1] == 0 or not np.isfinite(Y).all():
         raise ValueError(f"y has shape {np.shape(y)}; it must be finite targets of shape ({n},) or ({n}, k)")

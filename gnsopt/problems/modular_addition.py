@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_number, as_seed, shown
 from gnsopt.objective import Objective
 from gnsopt.problems.composite import check_count
 
@@ -67,9 +68,9 @@ class ModularAddition(Objective):
 
     def __init__(self, p: int, neurons: int, l2: float = 0.0, seed: int = 0) -> None:
         self.p, self.m = check_count(p, "p", 2), check_count(neurons, "neurons", 1)
-        if not 0 <= l2 < np.inf:
-            raise ValueError(f"l2={l2} must be finite and at least 0")
-        self.l2, self.seed, self.n = float(l2), seed, 3 * self.p * self.m
+        self.l2, self.seed, self.n = as_number(l2, "l2"), as_seed(seed), 3 * self.p * self.m
+        if not 0 <= self.l2 < np.inf:
+            raise ValueError(f"l2={shown(l2)} must be finite and at least 0")
         a, b = np.divmod(np.arange(self.p**2), self.p)
         self.a, self.b, self.sums = a, b, (a + b) % self.p
         self.target = np.eye(self.p)[self.sums] - 1 / self.p

@@ -28,6 +28,7 @@ import numpy as np
 from scipy.linalg import blas
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_number, shown
 from gnsopt.linalg.forms import Form
 from gnsopt.linalg.structured import Diagonal, Zero, with_rank_one
 from gnsopt.objective import Objective
@@ -166,7 +167,7 @@ def power(r: float, p: float) -> float:
 
 
 def norm_power_difference(u: Array, r: float, d: Array, p: float) -> float:
-    r"""Return ``(|u|^p - |u + d|^p) / p`` to full relative accuracy [gns 5.4].
+    r"""Return ``(|u|^p - |u + d|^p) / p`` to full relative accuracy.
 
     With ``t = (|u + d|^2 - |u|^2)/r^2 = <d, 2u + d>/r^2`` it is ``-(r^p/p) expm1((p/2) log1p(t))``; above t = 1 nothing
     cancels and the two powers are subtracted.
@@ -241,7 +242,7 @@ def check_power(p: Any, name: str = "p") -> float:
     ValueError
         Otherwise.
     """
-    scalar = np.isscalar(p) and not isinstance(p, str | bytes | complex)
-    if not (scalar and 2 <= p < np.inf):
-        raise ValueError(f"{name}={p!r} must be a finite number of at least 2")
-    return float(p)
+    power = as_number(p, name)
+    if not 2 <= power < np.inf:
+        raise ValueError(f"{name}={shown(p)} must be a finite number of at least 2")
+    return power

@@ -25,6 +25,7 @@ from numpy.linalg import norm
 
 from gnsopt import datasets
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, check_name, shown
 from gnsopt.linalg.metric import DiagonalMetric, Metric
 from gnsopt.problems.composite import Composite, Squared
 
@@ -78,10 +79,13 @@ class NonlinearRegression(Composite):
         b0: ArrayLike,
         jac: Callable[[Array, Any], Array] | None = None,
     ) -> None:
-        self.y, self.b0 = np.array(y, dtype=float), np.array(b0, dtype=float)
+        self.y, self.b0 = as_array(y, "y", finite=False).copy(), as_array(b0, "b0", finite=False).copy()
         for name, value in (("y", self.y), ("b0", self.b0)):
             if value.ndim != 1 or value.size == 0 or not np.isfinite(value).all():
                 raise ValueError(f"{name} has shape {value.shape}; it must be a vector of finite numbers")
+        for name, function, optional in (("model", model, False), ("jac", jac, True)):
+            if not (callable(function) or (optional and function is None)):
+                raise TypeError(f"{name}={shown(function)} must be callable")
         self.x = tuple(np.asarray(part) for part in x) if isinstance(x, tuple) else np.asarray(x)
         self.model, self._model_jac = model, jac
         super().__init__(Squared(), self.residual, self.jacobian, self.b0.size)
@@ -96,7 +100,14 @@ class NonlinearRegression(Composite):
     def residual(self, b: Array) -> Array:
         """Return ``m(b; x) - y``; not a number where the model is not defined."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.model(b, self.x)) - self.y
+            return self._values(b) - self.y
+
+    def _values(self, b: Array) -> Array:
+        """Return ``m(b; x)``, one value for each target."""
+        values = np.asarray(self.model(b, self.x))
+        if values.shape != self.y.shape:
+            raise ValueError(f"model returned shape {values.shape}; y has shape {self.y.shape}, and they must agree")
+        return values
 
     def jacobian(self, b: Array) -> Array:
         """Return the derivatives of the model, shape (m, n)."""
@@ -114,11 +125,11 @@ class NonlinearRegression(Composite):
                 J = self.jacobian(self.b0)
             except TypeError as error:
                 raise ValueError(f"the model takes no complex b: pass jac= ({error})") from error
-        here = self.residual(self.b0) + self.y
+        here = self._values(self.b0)
         for j, h in enumerate(CUBE_ROOT * np.where(self.b0 == 0, 1.0, np.abs(self.b0))):
             e = h * np.eye(self.b0.size)[j]
             slope, finer = (
-                (self.residual(self.b0 + t * e) - self.residual(self.b0 - t * e)) / (2 * t * h) for t in FINER
+                (self._values(self.b0 + t * e) - self._values(self.b0 - t * e)) / (2 * t * h) for t in FINER
             )
             known = np.isfinite(J[:, j]) & np.isfinite(slope) & np.isfinite(finer) & np.isfinite(here)
             away, size, doubt, level = (norm(v[known]) for v in (J[:, j] - slope, slope, slope - finer, here))
@@ -127,7 +138,8 @@ class NonlinearRegression(Composite):
 
     def metric(self) -> Metric:
         """Return ``B = diag(1/b0^2)``; a parameter that starts at zero is measured by 1."""
-        return DiagonalMetric(1 / np.where(self.b0 == 0, 1.0, self.b0) ** 2)
+        size = np.clip(np.where(self.b0 == 0, 1.0, np.abs(self.b0)), 1e-150, 1e150)  # their squares are floats
+        return DiagonalMetric(1 / size**2)
 
 
 # ---------------------------------------------------------------------------------------------------------- NIST
@@ -218,8 +230,7 @@ def load_nist(name: str) -> Nist:
     FileNotFoundError
         Where the archive is in none of the places of `gnsopt.datasets`.
     """
-    if name not in MODELS:
-        raise ValueError(f"name={name!r} is unknown; choose one of {', '.join(MODELS)}")
+    check_name(name, "name", MODELS)
     return parse_nist(name, _files(str(datasets.find(ARCHIVE)))[name])
 
 

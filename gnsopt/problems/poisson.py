@@ -17,7 +17,7 @@ import numpy as np
 from gnsopt._typing import Array, ArrayLike
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
-from gnsopt.problems.recession import UNDECIDED, falls_for_ever
+from gnsopt.problems.recession import UNDECIDED, Map, falls_for_ever
 from gnsopt.problems.squared import check_targets
 
 
@@ -82,9 +82,12 @@ class PoissonRegression(LinearModel):
 
     def at_infinity(self, x: Array, z: Scores, step: Array) -> bool:
         """Whether f falls for ever without a penalty: along a direction scores of y = 0 fall and the others stay."""
-        free, counted = np.where(self.ridge == 0, 1.0, 0.0), self.y > 0
-        if not free.any():
-            return False
+        free = np.where(self.ridge == 0, 1.0, 0.0)
+        return bool(free.any()) and falls_for_ever(self.design, free, self.weight, *self.margins(z), (x, step))
+
+    def margins(self, z: Scores) -> tuple[Any, Map, Map]:
+        """Return which margins still count at the scores `z`, the map from scores to margins, and its adjoint."""
+        counted = self.y > 0
 
         def gaps(Z: Array) -> Array:  # of y > 0 neither sign may fall
             return np.stack([-Z, np.where(counted, Z, 0.0)], axis=1)
@@ -92,8 +95,7 @@ class PoissonRegression(LinearModel):
         def gaps_t(U: Array) -> Array:
             return np.where(counted, U[:, 1], 0.0) - U[:, 0]
 
-        undecided = np.stack([counted | (z.cache > UNDECIDED)] * 2, axis=1)
-        return falls_for_ever(self.design, free, self.weight, undecided, gaps, gaps_t, (x, step))
+        return np.stack([counted | (z.cache > UNDECIDED)] * 2, axis=1), gaps, gaps_t
 
     def mean(self, Z: Array) -> Array:
         """Return the mean counts."""

@@ -22,6 +22,7 @@ from gnsopt.linalg.design import Design
 UNDECIDED = 1e-4  # probability of the wrong label above which a margin counts (chosen: 1e-2 to 1e-5 agree on real data)
 ROUNDING = 1e-9  # of a margin, relative to the largest, both by the norms of their rows
 GROWS = 1e-6  # below, a margin is the rounding of LSQR (measured: 1e-14)
+Map = Callable[[Array], Array]
 
 
 def falls_for_ever(
@@ -29,8 +30,8 @@ def falls_for_ever(
     free: Array,
     weight: Array,
     undecided: Any,
-    gaps: Callable[[Array], Array],
-    gaps_t: Callable[[Array], Array],
+    gaps: Map,
+    gaps_t: Map,
     directions: tuple[Array, ...],
 ) -> bool:
     """Whether one of `directions`, cleared of what must not move, is a direction of recession.

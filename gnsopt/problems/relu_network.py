@@ -28,6 +28,7 @@ import numpy as np
 from scipy.optimize import OptimizeWarning
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, as_seed, shown
 from gnsopt.objective import Objective
 from gnsopt.problems.composite import check_count
 from gnsopt.problems.relu_convex import Certificate, ConvexProgram
@@ -87,13 +88,14 @@ class TwoLayerReLU(Objective):
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike, neurons: int, beta: float, seed: int = 0) -> None:
-        self.X: Array = np.array(X, dtype=float)
+        self.X: Array = as_array(X, "X", finite=False).copy()
         if self.X.ndim != 2 or self.X.size == 0 or not np.isfinite(self.X).all():
             raise ValueError(f"X has shape {self.X.shape}; it must be a finite matrix, samples in rows")
         self.y = check_targets(y, self.X.shape[0])
-        if not 0 < beta < np.inf:
-            raise ValueError(f"beta={beta} must be positive and finite")
-        self.m, self.beta, self.seed = check_count(neurons, "neurons", 1), float(beta), seed
+        self.beta = as_number(beta, "beta")
+        if not 0 < self.beta < np.inf:
+            raise ValueError(f"beta={shown(beta)} must be positive and finite")
+        self.m, self.seed = check_count(neurons, "neurons", 1), as_seed(seed)
         self.d = self.X.shape[1]
         self.n = self.m * (self.d + 1)
 

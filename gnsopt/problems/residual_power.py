@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Form
 from gnsopt.linalg.metric import DiagonalMetric, Metric
@@ -111,7 +112,7 @@ def check_offsets(b: ArrayLike, m: int) -> Array:
     ValueError
         If the shape does not fit or an entry is not finite.
     """
-    out = np.array(b, dtype=float)
+    out = as_array(b, "b", finite=False).copy()
     if out.shape != (m,) or not np.isfinite(out).all():
         raise ValueError(f"b has shape {out.shape}; A has {m} rows, so it must be ({m},) and finite")
     return out

@@ -22,10 +22,12 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_number, shown
 from gnsopt.objective import Objective
 from gnsopt.problems.nonlinear_equations import NonlinearEquations
 
 START = (-2.0, 2.0)  # of [2]
+LARGEST = 1e150  # constant whose square is a float
 
 
 class Rosenbrock(Objective):
@@ -211,7 +213,8 @@ def check_valley(a: Any, b: Any) -> tuple[float, float]:
     ValueError
         If `a` is not finite, or `b` not positive and finite.
     """
-    scalars = np.isscalar(a) and np.isscalar(b)
-    if not (scalars and np.isfinite(a) and 0 < b < np.inf):
-        raise ValueError(f"a={a!r} must be finite and b={b!r} positive and finite")
-    return float(a), float(b)
+    first, steep = as_number(a, "a"), as_number(b, "b")
+    if not (abs(first) <= LARGEST and 0 < steep < np.inf):
+        both = f"a={shown(a)} must be finite, at most {LARGEST:g} in size, and b={shown(b)} positive and finite"
+        raise ValueError(both)
+    return first, steep

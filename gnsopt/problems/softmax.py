@@ -4,7 +4,7 @@ r"""Softmax (multinomial logistic) regression with k classes; variables flattene
     grad = A' W (P - Y) + l2 V,      hess D = A' W (Q - P * rowsum(Q)) + l2 D,   Q = P * (A D)
     Fisher D = A' W (R * rowsum(R * (A D))) + l2 D,   R = P - Y
 
-``|hess - Fisher| <= 2 max_i |a_i|_*^2 f`` [gns 3.5].
+``|hess - Fisher| <= 2 max_i |a_i|_*^2 f``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gnsopt.kernels import softmax as kernel
 from gnsopt.linalg.forms import Gram
 from gnsopt.linalg.rows import OuterRows, Rows, SoftmaxRows
 from gnsopt.problems.linear import LinearModel, Scores
-from gnsopt.problems.recession import UNDECIDED, falls_for_ever
+from gnsopt.problems.recession import UNDECIDED, Map, falls_for_ever
 from gnsopt.problems.validation import check_design, check_labels
 
 
@@ -103,6 +103,10 @@ class Softmax(LinearModel):
         if self.penalised:  # along the intercepts alone: a class is missing
             return self.design.intercept and np.unique(self.label[self.weight > 0]).size < self.k
         free = np.where(self.ridge == 0, 1.0, 0.0)
+        return falls_for_ever(self.design, free, self.weight, *self.margins(z), (x, step))
+
+    def margins(self, z: Scores) -> tuple[Any, Map, Map]:
+        """Return which margins still count at the scores `z`, the map from scores to margins, and its adjoint."""
         wrong = np.arange(self.k) != self.label[:, None]
         undecided = wrong & (z.cache > UNDECIDED) & (self.weight > 0)[:, None]
 
@@ -114,7 +118,7 @@ class Softmax(LinearModel):
             R[np.arange(len(R)), self.label] += U.sum(axis=1)
             return R
 
-        return falls_for_ever(self.design, free, self.weight, undecided, gaps, gaps_t, (x, step))
+        return undecided, gaps, gaps_t
 
     def mean(self, Z: Array) -> Array:
         """Return the class probabilities."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array
 from gnsopt.linalg.forms import Gram
 from gnsopt.linalg.rows import Rows, WeightRows
 from gnsopt.problems.linear import LinearModel, Scores
@@ -96,13 +97,7 @@ def check_targets(y: Any, n_samples: int) -> Array:
     ValueError
         If the shape does not fit or an entry is no finite real number.
     """
-    raw = np.asarray(y)
-    if raw.dtype.kind not in "fiubO":
-        raise ValueError(f"y has dtype {raw.dtype}; targets must be real numbers")
-    try:
-        targets = np.array(raw, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError("y is not an array of real numbers; convert it with numpy.asarray(y, dtype=float)") from None
+    targets = as_array(y, "y", finite=False).copy()
     if targets.ndim == 2 and 1 in targets.shape:
         targets = targets.reshape(-1)
     if targets.shape != (n_samples,):

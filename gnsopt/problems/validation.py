@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 from gnsopt._typing import Array, IntArray, Matrix
+from gnsopt.arguments import as_array, shown
 
 DENSE_ABOVE = (
     0.3  # share of non-zeros above which rows are kept dense: products and Hessians are then faster (measured)
@@ -52,15 +53,7 @@ def check_design(X: Any, name: str = "X") -> Matrix:
         dense = S.nnz > DENSE_ABOVE * rows * columns and 8.0 * rows * columns <= DENSE_BYTES
         out: Any = S
     else:
-        try:
-            raw = np.asarray(X)
-            out = np.ascontiguousarray(raw, dtype=np.float64) if raw.dtype.kind in "fiubO" else None
-        except (TypeError, ValueError):
-            out = None
-        if out is None:
-            raise ValueError(
-                f"{name} is not an array of real numbers; convert it with numpy.asarray({name}, dtype=float)"
-            )
+        out = np.asarray(as_array(X, name, finite=False), order="C")
         if out.ndim != 2:
             raise ValueError(f"{name} has shape {out.shape}; it must be (n_samples, n_features); reshape it")
         values, dense = out, False
@@ -100,13 +93,16 @@ def check_labels(y: Any, n_samples: int) -> tuple[IntArray, Any]:
     """
     if np.ma.is_masked(y):
         raise ValueError("y has masked entries; every sample needs a label")
-    labels = np.asarray(y)
+    try:
+        labels = np.asarray(y)
+    except ValueError:
+        raise ValueError("y is ragged: it must hold one label per sample") from None
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)
     if labels.shape != (n_samples,):
         raise ValueError(f"y has shape {labels.shape}; X has {n_samples} rows, so it must be ({n_samples},)")
-    if labels.dtype.kind == "c":
-        raise ValueError(f"y has dtype {labels.dtype}; labels cannot be complex")
+    if labels.dtype.kind in "cV":
+        raise ValueError(f"y has dtype {labels.dtype}; labels cannot be complex, nor records")
     kind = labels.dtype.kind
     if (kind == "f" and not np.isfinite(labels).all()) or (kind == "O" and np.any(labels != labels)):  # NaN != NaN
         raise ValueError("y contains NaN or infinity; every sample needs a label")
@@ -146,10 +142,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> Array:
     """
     if sample_weight is None:
         return np.full(n_samples, 1.0 / n_samples)
-    try:
-        w = np.asarray(sample_weight, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"sample_weight={sample_weight!r} must be one number per sample") from None
+    w = as_array(sample_weight, "sample_weight", finite=False)
     if w.ndim == 0:
         w = np.full(n_samples, float(w))
     if w.shape != (n_samples,):
@@ -184,13 +177,13 @@ def check_l2(l2: Any, n_features: int) -> Array:
         If a penalty is negative or not finite, or the shape does not fit.
     """
     try:
-        penalty = np.asarray(l2, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"l2={l2!r} must be a number or one number per feature") from None
+        penalty = as_array(l2, "l2", finite=False)
+    except ValueError:
+        raise ValueError(f"l2={shown(l2)} must be a number or one number per feature") from None
     if penalty.shape not in ((), (1,), (n_features,)):
         raise ValueError(
             f"l2 has shape {penalty.shape}; it must be a number or have one value per feature, ({n_features},)"
         )
     if not (penalty.min() >= 0 and penalty.max() < np.inf):  # NaN is neither
-        raise ValueError(f"l2={l2!r} must be finite and non-negative")
+        raise ValueError(f"l2={shown(l2)} must be finite and non-negative")
     return np.full(n_features, penalty)

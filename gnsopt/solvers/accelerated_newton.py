@@ -12,7 +12,7 @@ This is outside the paper of gradient-normalised smoothness, which names acceler
 References
 ----------
 [1] Monteiro, Svaiter, "An accelerated hybrid proximal extragradient method for convex optimization and its implications
-to second-order methods", SIAM J. Optim. 23 (2013), Algorithm A-NPE and Theorem 3.6. [2] The specification, section 5.3.
+to second-order methods", SIAM J. Optim. 23 (2013), Algorithm A-NPE and Theorem 3.6.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class AcceleratedNewton(Solver):
     lam0 : float, default=1.0
         First damping, positive.
     rho : float, default=0.7071067811865476
-        Relative error allowed in the proximal step, in (0, 1); ``1/sqrt(2)`` by [gns 5.3].
+        Relative error allowed in the proximal step, in (0, 1); ``1/sqrt(2)`` by default (chosen).
     max_trials : int, default=60
         Trials per iteration at the most.
     """

@@ -30,6 +30,7 @@ which the first code overwrote). [4] Xie et al., 2208.06677. [5] Glentis et al.,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +40,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.exceptions import StepFailure
 from gnsopt.globalization.backtracking import backtrack
 from gnsopt.objective import Objective
@@ -101,17 +103,23 @@ class Adaptive(Solver):
         if self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r} is unknown; {suggest(str(self.rule), RULES)}")
         many, (betas, eps) = len(RULES[self.rule][1]), self._resolved()
-        if not (np.shape(betas) == (many,) and all(isinstance(beta, Real) and 0 <= float(beta) < 1 for beta in betas)):
-            raise ValueError(f"betas={betas!r} must be {many} numbers in [0, 1) for rule={self.rule!r}")
-        if not (isinstance(eps, Real) and 0 < float(eps) < np.inf and 0 <= self.spread < np.inf):
-            raise ValueError(f"eps={eps!r} must be above 0 and spread={self.spread} at least 0, both finite")
+        listed = isinstance(betas, tuple | list | np.ndarray) and np.ndim(betas) == 1 and len(betas) == many
+        if not (listed and all(isinstance(beta, Real) and 0 <= as_number(beta, "betas") < 1 for beta in betas)):
+            raise ValueError(f"betas={shown(betas)} must be {many} numbers in [0, 1) for rule={self.rule!r}")
+        if not (0 < as_number(eps, "eps") < np.inf and 0 <= self.spread < np.inf):
+            raise ValueError(f"eps={shown(eps)} must be above 0 and spread={self.spread} at least 0, both finite")
+        if self.eps is not None:
+            object.__setattr__(self, "eps", float(eps))
+        shape = () if self.shape is None else self.shape
+        if not (isinstance(shape, tuple | list) and all(isinstance(k, int | np.integer) and k >= 1 for k in shape)):
+            raise ValueError(f"shape={shown(self.shape)} must be a tuple of positive integers, or None")
         if self.lr is not None and not callable(self.lr):
-            steps = np.array(self.lr, dtype=float)
+            steps = as_array(self.lr, "lr", finite=False)
             if steps.ndim > 1 or steps.size == 0 or not (np.isfinite(steps).all() and np.all(steps >= 0)):
-                raise ValueError(f"lr={self.lr!r} must be one or more finite step sizes >= 0, a function, or None")
+                raise ValueError(f"lr={shown(self.lr)} must be one or more finite step sizes >= 0, a function, or None")
             object.__setattr__(self, "lr", tuple(steps.reshape(-1).tolist()))
         if self.sketch is not None and not (isinstance(self.sketch, int | np.integer) and self.sketch >= 1):
-            raise ValueError(f"sketch={self.sketch!r} must be an integer of at least 1, or None")
+            raise ValueError(f"sketch={shown(self.sketch)} must be an integer of at least 1, or None")
 
     def _resolved(self) -> tuple[Any, Any]:
         """Return the decays and the floor: those given, else the rule's. The fields stay: `rule` may be replaced."""
@@ -124,8 +132,8 @@ class Adaptive(Solver):
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield the points with the step size ``t`` and the ``trials`` that it took."""
-        if self.shape is not None and np.prod(self.shape) != x.x.size:
-            raise ValueError(f"shape={self.shape} does not hold the {x.x.size} variables of the problem")
+        if self.shape is not None and math.prod(self.shape) != x.x.size:
+            raise ValueError(f"shape={shown(self.shape)} does not hold the {x.x.size} variables of the problem")
         (betas, eps), rng = self._resolved(), np.random.default_rng(self.seed)
         start = partial(RULES[self.rule][0], replace(self, betas=betas, eps=eps), rng)
         rule, k, iteration, t = start(), 1, 0, 1.0

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, as_seed, shown
 from gnsopt.exceptions import StepFailure
 from gnsopt.globalization import decrease
 from gnsopt.objective import Objective
@@ -32,6 +33,7 @@ from gnsopt.point import Point
 from gnsopt.solver import Solver, check_x0
 
 NODES = 200_000  # of a tensor grid at the most (chosen)
+MOST = 1e7  # steps of a cloud, at the most (chosen)
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,18 @@ class ConsensusHopping(Solver):
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
         super().__post_init__()
-        given = [isinstance(value, Real) and 0 < float(value) < np.inf for value in (self.sigma, self.alpha)]
-        if (self.sigma, self.alpha) != (None, None) and not all(given):
-            raise ValueError(f"sigma={self.sigma!r} and alpha={self.alpha!r} must be positive numbers, or both None")
-        count = str(self.nodes).removeprefix("quadrature:")
-        if not (count.isdigit() and 1 <= int(count) <= (100 if count != str(self.nodes) else NODES)):
-            raise ValueError(f"nodes={self.nodes!r} must be a number of random points or 'quadrature:k', 1 <= k <= 100")
+        if not (self.sigma is None and self.alpha is None):
+            for name in ("sigma", "alpha"):
+                value = getattr(self, name)
+                if not (isinstance(value, Real) and 0 < as_number(value, name) < np.inf):
+                    both = f"sigma={shown(self.sigma)} and alpha={shown(self.alpha)}"
+                    raise ValueError(f"{both} must be positive numbers, or both None")
+                object.__setattr__(self, name, float(value))
+        text = shown(self.nodes) if not isinstance(self.nodes, str) else self.nodes
+        count = text.removeprefix("quadrature:")
+        if not (count.isdigit() and len(count) < 10 and 1 <= int(count) <= (100 if count != text else NODES)):
+            choices = "a number of random points or 'quadrature:k', 1 <= k <= 100"
+            raise ValueError(f"nodes={shown(self.nodes)} must be {choices}")
 
     def descends(self, problem: Objective) -> bool:
         """Return whether f never rises: without `sigma` and `alpha`."""
@@ -270,26 +278,37 @@ def consensus_based(
     >>> bool(np.max(np.abs(found.x)) < 0.01)
     True
     """
-    x0 = check_x0(x0, None)
+    x0 = as_array(check_x0(x0, None), "x0")
+    if not callable(fun):
+        raise TypeError(f"fun={shown(fun)} is not callable; pass fun(x), which returns a number")
     for name, value in (("deviation", deviation), ("drift", drift), ("alpha", alpha), ("dt", dt), ("T", T)):
-        if not (isinstance(value, Real) and 0 < value < np.inf):
-            raise ValueError(f"{name}={value!r} must be positive and finite")
-    if not (noise >= 0 and isinstance(particles, int | np.integer) and particles >= 2):
-        raise ValueError(f"noise={noise} must be at least 0 and particles={particles!r} an integer of at least 2")
-    rng = np.random.default_rng(seed)
+        if not 0 < as_number(value, name) < np.inf:
+            raise ValueError(f"{name}={shown(value)} must be positive and finite")
+    whole = isinstance(particles, int | np.integer) and 2 <= particles < 2**48
+    if not (0 <= as_number(noise, "noise") < np.inf and whole):
+        both = f"noise={shown(noise)} must be at least 0 and particles={shown(particles)} an integer of at least 2"
+        raise ValueError(both)
+    deviation, drift, alpha, dt, T, noise = map(float, (deviation, drift, alpha, dt, T, noise))
+    if T / dt > MOST:
+        raise ValueError(f"T={T} over dt={dt} makes more than {MOST:.0e} steps; take a larger dt")
+    rng = np.random.default_rng(as_seed(seed))
     V = x0 + deviation * rng.standard_normal((particles, x0.size))
     steps, cure = round(T / dt), f"change x0, deviation={deviation} or dt={dt}"
     spread = np.empty(steps + 1)
     for step in range(steps + 1):
+        if not np.isfinite(V).all():
+            raise ValueError(f"the particles leave the range of float64 in step {step}; {cure}")
         values = np.array([_number(fun(row.copy())) for row in V])
         if not np.isfinite(values).any():
             raise ValueError(f"fun has no finite value at the {particles} particles of step {step}; {cure}")
         v = V.T @ softmin(values, alpha)
-        spread[step] = np.sqrt(np.mean((V - V.mean(axis=0)) ** 2) * x0.size)
+        with np.errstate(over="ignore"):
+            spread[step] = np.sqrt(np.mean((V - V.mean(axis=0)) ** 2) * x0.size)
         if step < steps:
             away = V - v
             size = np.abs(away) if anisotropic else np.linalg.norm(away, axis=1, keepdims=True)
-            V = V - drift * dt * away + noise * np.sqrt(dt) * size * rng.standard_normal(V.shape)
+            with np.errstate(over="ignore", invalid="ignore"):
+                V = V - drift * dt * away + noise * np.sqrt(dt) * size * rng.standard_normal(V.shape)
     return Consensus(v, _number(fun(v.copy())), particles * (steps + 1) + 1, spread)
 
 

@@ -82,7 +82,7 @@ class CubicNewton(Solver):
             for trial in range(1, self.max_trials + 1):
                 lam, h = cubic_step(H, x, M)
                 # model = <g,h> + <Hh,h>/2 + M r^3/6 with Hh = -g - lam B h and M r = 2 lam
-                model = 0.5 * float(x.g @ h) - lam * x.metric.norm(h) ** 2 / 6
+                model = 0.5 * float(x.g @ h) - lam * x.metric.norm(h) * x.metric.norm(h) / 6
                 promised = promised if np.isfinite(promised) else -model
                 y = x.at(x.x + h)
                 fall = decrease(x, y)

@@ -3,8 +3,8 @@ r"""Extrapolated gradient-regularised Newton with restart: **a heuristic, nothin
     y = x + l/(l + 3) (x - x_prev),      x+ = the step of `GradNormSmooth` at y,      l <- l + 1,
 
 with ``l <- 0`` whenever ``<g(x+), x+ - x> > 0`` (gradient restart), or the value has risen. A student project reports
-1.3 to 2.3 times fewer iterations on Chebyshev and Rosenbrock functions and more of them on log-sum-exp with real data
-[gns 5.3]; measured here on 12 problems against `GradNormSmooth`: 1.01 to 1.27 times fewer iterations, but more linear
+1.3 to 2.3 times fewer iterations on Chebyshev and Rosenbrock functions and more of them on log-sum-exp with real data.
+Measured here on 12 problems against `GradNormSmooth`: 1.01 to 1.27 times fewer iterations, but more linear
 systems on 11 of them. Departure: an extrapolated point that is not below the current value by the progress test is
 dropped and the step is taken from x, so that f never increases; l counts on from there.
 """

@@ -21,7 +21,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from gnsopt.objective import Objective
 from gnsopt.point import Point
 from gnsopt.solver import Solver
 
+LEAST = 1e-300  # of a radius: one that is zero divides nothing
 GROWTH = ("ratio", "paper", "fixed")
 GROWS = {"cubic": 4 / 3}  # ratios from which gamma grows where that is not 2
 
@@ -118,13 +119,20 @@ class GradNormSmooth(Solver):
                     R = -np.inf
                 if R >= 1:
                     break
-                gamma /= self.factor
+                gamma = max(gamma / self.factor, LEAST)
             else:
                 raise StepFailure(f"{self.max_trials} trials rejected", promised)
-            x, accepted = y, gamma
-            if self.growth == "paper" or (self.growth == "ratio" and R >= GROWS.get(self.accept, 2.0)):
-                gamma *= self.factor
-            if self.growth == "ratio" and R >= 16:
-                gamma *= self.factor
-            gamma = min(max(gamma, self.gamma_min), self.gamma_max)
+            x, accepted, gamma = y, gamma, self._grown(gamma, R)
             yield x, {"gamma": accepted, "gamma_start": first, "lam": lam, "ratio": R, "trials": trial}
+
+    def _grown(self, gamma: float, R: float) -> float:
+        """Return the first gamma after a step that was accepted with these."""
+        if self.growth == "paper" or (self.growth == "ratio" and R >= GROWS.get(self.accept, 2.0)):
+            gamma *= self.factor
+        if self.growth == "ratio" and R >= 16:
+            gamma *= self.factor
+        return min(max(gamma, self.gamma_min), self.gamma_max)
+
+    def resumed(self, scalars: dict[str, float]) -> GradNormSmooth:
+        """Return the solver with the gamma that comes next: all that it remembers but for its curvature model."""
+        return replace(self, gamma0=self._grown(scalars["gamma"], scalars["ratio"]))

@@ -10,7 +10,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,10 @@ class GradientMethod(Solver):
             y, L, trials = gradient_step(x, L, self.max_trials)
             x, accepted, L = y, L, max(L / 2, self.L_min)
             yield x, {"L": accepted, "trials": trials}
+
+    def resumed(self, scalars: dict[str, float]) -> GradientMethod:
+        """Return the solver with the constant that comes next: all that it remembers."""
+        return replace(self, L0=max(scalars["L"] / 2, self.L_min))
 
 
 def gradient_step(x: Point, L: float, max_trials: int) -> tuple[Point, float, int]:

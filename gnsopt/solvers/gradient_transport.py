@@ -21,12 +21,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_number, as_seed, shown
 from gnsopt.exceptions import StepFailure
 from gnsopt.globalization.backtracking import backtrack, line
 from gnsopt.objective import Objective
@@ -67,8 +67,10 @@ class GradientTransport(Solver):
         super().__post_init__()
         if self.tracker not in TRACKERS:
             raise ValueError(f"tracker={self.tracker!r} is unknown; choose one of {TRACKERS}")
-        if self.step is not None and not (isinstance(self.step, Real) and 0 < float(self.step) < np.inf):
-            raise ValueError(f"step={self.step!r} must be a positive number, or None")
+        if self.seed is not None:
+            as_seed(self.seed)
+        if self.step is not None and not 0 < as_number(self.step, "step") < np.inf:
+            raise ValueError(f"step={shown(self.step)} must be a positive number, or None")
 
     def descends(self, problem: Objective) -> bool:
         """Return whether f never rises: where the step is searched."""

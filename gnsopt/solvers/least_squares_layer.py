@@ -25,6 +25,7 @@ from scipy.linalg import lstsq
 from scipy.optimize import OptimizeResult
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, shown
 from gnsopt.problems.composite import Composite, Squared, check_count
 from gnsopt.solver import Solver
 from gnsopt.solvers.levenberg_marquardt import LevenbergMarquardt
@@ -83,9 +84,16 @@ class LeastSquaresLayer:
         solver: Solver | None = None,
     ) -> None:
         self.n = check_count(n, "n", 1)
-        if not 0 <= ridge < np.inf:
-            raise ValueError(f"ridge={ridge} must be a finite number of at least 0")
-        self.residual, self.jac, self.ridge, self.hess, self.cross = residual, jac, ridge, hess, cross
+        self.ridge = as_number(ridge, "ridge")
+        if not 0 <= self.ridge < np.inf:
+            raise ValueError(f"ridge={shown(ridge)} must be a finite number of at least 0")
+        functions = {"residual": residual, "jac": jac, "hess": hess, "cross": cross}
+        for name, function in functions.items():
+            if not (callable(function) or (function is None and name in ("hess", "cross"))):
+                raise TypeError(f"{name}={shown(function)} is not callable")
+        if not (solver is None or isinstance(solver, Solver)):
+            raise TypeError(f"solver={shown(solver)} must be a gnsopt.Solver, or None")
+        self.residual, self.jac, self.hess, self.cross = residual, jac, hess, cross
         self.solver = LevenbergMarquardt() if solver is None else solver
 
     def problem(self, p: ArrayLike) -> Composite:
@@ -101,14 +109,20 @@ class LeastSquaresLayer:
         Composite
             The problem in w, with the ridge as n further residuals.
         """
-        p, root = np.asarray(p, dtype=float), np.sqrt(self.ridge)
+        p, root = as_array(p, "p"), np.sqrt(self.ridge)
         more = root * np.eye(self.n)[: self.n if self.ridge else 0]
         return Composite(
             Squared(),
             lambda w: np.append(self.residual(w, p), more @ w),
-            lambda w: np.vstack([self.jac(w, p), more]),
+            lambda w: np.vstack([self._rows(w, p), more]),
             self.n,
         )
+
+    def _rows(self, w: Array, p: Array) -> Array:
+        J = np.asarray(self.jac(w, p))
+        if J.ndim != 2 or J.shape[1] != self.n:
+            raise ValueError(f"jac returned shape {J.shape}; it must be (m, {self.n})")
+        return J
 
     def solve(self, p: ArrayLike, w0: ArrayLike | None = None, **options: Any) -> OptimizeResult:
         """Solve the problem; the result's `x` is w*.

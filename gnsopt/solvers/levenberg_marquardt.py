@@ -86,7 +86,7 @@ class LevenbergMarquardt(Solver):
                     h = -H.solve(lam, x.g)
                     y = x.at(x.x + h)
                     with np.errstate(over="ignore", invalid="ignore"):
-                        model = float(lam * x.metric.norm(h) ** 2 - x.g @ h) / 2
+                        model = float(lam * x.metric.norm(h) * x.metric.norm(h) - x.g @ h) / 2
                     R = decrease(x, y) / model if model > 0 and y.finite else -np.inf
                     promised = model if not np.isfinite(promised) else promised  # by the first trial
                 except NotPositiveDefinite:

@@ -112,8 +112,5 @@ class LineNewton(Solver):
             yield x, {"gamma": accepted, "lam": lam, "ratio": R, "step": t, "trials": trial}
 
     def resumed(self, scalars: dict[str, float]) -> LineNewton | None:
-        """Return the solver itself after a step at the first radius: then direct solves remember nothing.
-
-        The steps are the same to rounding: the sums along a line carry the rounding of the lines before.
-        """
+        """Return the solver itself after a step at the first radius: it then remembers nothing but rounding."""
         return self if scalars["trials"] == 1 and scalars["gamma"] == self.gamma0 else None

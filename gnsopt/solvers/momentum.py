@@ -40,6 +40,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gnsopt.arguments import as_number, shown
 from gnsopt.exceptions import StepFailure
 from gnsopt.globalization import decrease
 from gnsopt.linalg.lanczos import ritz
@@ -80,8 +81,12 @@ class Momentum(Solver):
         """Check the hyper-parameters."""
         super().__post_init__()
         given = [isinstance(value, Real) and not isinstance(value, bool) for value in (self.L, self.mu)]
-        if (self.L, self.mu) != (None, None) and not (all(given) and 0 <= self.mu <= self.L and 0 < self.L < np.inf):
-            raise ValueError(f"L={self.L!r} and mu={self.mu!r} must satisfy 0 <= mu <= L, 0 < L < inf, or both be None")
+        none = self.L is None and self.mu is None
+        if not none and not (all(given) and 0 <= self.mu <= self.L and 0 < self.L < np.inf):
+            both = f"L={shown(self.L)} and mu={shown(self.mu)}"
+            raise ValueError(f"{both} must satisfy 0 <= mu <= L, 0 < L < inf, or both be None")
+        for name in () if none else ("L", "mu"):
+            object.__setattr__(self, name, as_number(getattr(self, name), name))
         if self.mu == 0 and not self.takes_flat:
             raise ValueError(f"mu=0: {type(self).__name__} needs mu > 0; Nesterov does not")
 

@@ -25,6 +25,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from gnsopt._typing import Array, ArrayLike
+from gnsopt.arguments import as_array, as_number, shown
 
 
 def linear_decay(N: int, R: float = 1.0, B: float = 1.0) -> Array:
@@ -50,6 +51,7 @@ def linear_decay(N: int, R: float = 1.0, B: float = 1.0) -> Array:
         If an argument is out of range.
     """
     _check_steps(N)
+    R, B = as_number(R, "R"), as_number(B, "B")
     if not (0 < R < np.inf and 0 < B < np.inf):
         raise ValueError(f"R={R} and B={B} must be positive and finite")
     return np.asarray(R / B * np.arange(N, 0, -1) / (N + 1) ** 1.5)
@@ -70,7 +72,7 @@ def from_weights(w: ArrayLike) -> Array:
     """
     w = _positive(w, "w")
     after = np.append(np.cumsum(w[::-1])[::-1][1:], 0.0)
-    return np.asarray(w * after / w.sum())
+    return np.asarray(w * (after / w.sum()))
 
 
 def bound(w: ArrayLike, norms: ArrayLike, R: float) -> float:
@@ -95,12 +97,17 @@ def bound(w: ArrayLike, norms: ArrayLike, R: float) -> float:
     ValueError
         If a weight is not positive, the lengths differ, a norm is negative or not finite, or R is.
     """
-    w, G = _positive(w, "w"), np.asarray(norms, dtype=float)
+    w, G = _positive(w, "w"), as_array(norms, "norms", finite=False)
+    R = as_number(R, "R")
     if G.shape != w.shape or not (np.isfinite(G).all() and np.all(G >= 0)):
         raise ValueError(f"norms has shape {G.shape}; it must hold {w.size} finite numbers >= 0, one for each weight")
     if not 0 <= R < np.inf:
         raise ValueError(f"R={R} must be a finite number >= 0")
-    return float((R**2 + np.sum((w * G) ** 2)) / (2 * w.sum()))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        value = float((np.square(R) + np.sum((w * G) ** 2)) / (2 * w.sum()))
+    if not np.isfinite(value):
+        raise ValueError(f"w, norms and R={R} leave the range of float64; rescale them")
+    return value
 
 
 def refined(norms: ArrayLike, *, power: int = 2, width: float = 0.1) -> Array:
@@ -125,11 +132,12 @@ def refined(norms: ArrayLike, *, power: int = 2, width: float = 0.1) -> Array:
     ValueError
         If a norm is not positive, there are fewer than two, `power` is not finite, or `width` is not in [0, 1).
     """
-    G = _positive(norms, "norms")
+    G, width = _positive(norms, "norms"), as_number(width, "width")
+    power = as_number(power, "power")  # type: ignore[assignment]
     if G.size < 2 or not 0 <= width < 1:
         raise ValueError(f"norms holds {G.size} entries, at least 2 are needed; width={width} must lie in [0, 1)")
-    if not np.isfinite(power):
-        raise ValueError(f"power={power} must be finite")
+    if not abs(power) <= 100:
+        raise ValueError(f"power={power} must be finite, and at most 100 in size")
     smooth = median_filter(G, size=2 * int(width * G.size / 2) + 1, mode="mirror")
     steps = from_weights((smooth / smooth.min()) ** -float(power))
     return np.asarray(steps / steps.max())
@@ -161,6 +169,7 @@ def cosine_power(N: int, first: float = 0.1, last: float = 1e-4, power: float = 
         If an argument is out of range.
     """
     _check_steps(N)
+    first, last, power = as_number(first, "first"), as_number(last, "last"), as_number(power, "power")
     if not (0 < power < np.inf and 0 <= last <= first < np.inf):
         raise ValueError(f"power={power}, first={first}, last={last} must satisfy power > 0 and 0 <= last <= first")
     p = (1 + np.cos(np.pi * np.arange(N) / N)) / 2
@@ -169,12 +178,12 @@ def cosine_power(N: int, first: float = 0.1, last: float = 1e-4, power: float = 
 
 
 def _check_steps(N: Any) -> None:
-    if not (isinstance(N, int | np.integer) and N >= 1):
-        raise ValueError(f"N={N!r} must be an integer of at least 1")
+    if not (isinstance(N, int | np.integer) and 1 <= N < 2**48):
+        raise ValueError(f"N={shown(N)} must be an integer of at least 1")
 
 
 def _positive(values: ArrayLike, name: str) -> Array:
-    out = np.asarray(values, dtype=float)
+    out = as_array(values, name, finite=False)
     if out.ndim != 1 or out.size == 0 or not (np.isfinite(out).all() and np.all(out > 0)):
         raise ValueError(f"{name} must be a sequence of positive numbers; drop what is zero or not finite")
     return out

@@ -14,7 +14,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,3 +82,7 @@ class SuperNewton(Solver):
         )
         for y, scalars in engine.iterates(x):
             yield y, {"H": 1 / scalars["gamma"], "lam": scalars["lam"], "trials": scalars["trials"]}
+
+    def resumed(self, scalars: dict[str, float]) -> SuperNewton:
+        """Return the solver with the constant that comes next: all that it remembers but for its curvature model."""
+        return replace(self, H0=max(scalars["H"] / 4, self.H_min))

@@ -12,7 +12,7 @@ from paper_figures.gns.common import iterations, near, side_by_side, values
 
 DATA, EXACT, LAZY, FISHER, SUBSAMPLED = "problem.data", "exact", "lazy, 5 steps", "empirical Fisher", "subsampled, 10 %"
 TOP, BFGS, SR1 = "top 10 eigenpairs", "secant (BFGS)", "secant (SR1)"
-# minima of the specification, to |g| <= 1e-13
+# minima, to |g| <= 1e-13
 F_STAR = {"a9a": 0.3233795824648475, "mushrooms": 0.0144858661283342, "w8a": 0.1261806865105134}
 # iterations to 1e-8 of those that arrive in 400
 GOLDEN = {

@@ -25,7 +25,7 @@ def declare(monkeypatch):
         points = EntryPoints(
             EntryPoint(name.replace("_", "-"), value, "gnsopt.solvers") for name, value in values.items()
         )
-        monkeypatch.setattr("gnsopt.registry.entry_points", lambda group: points.select(group=group))
+        monkeypatch.setattr("gnsopt.plugins.entry_points", lambda group: points.select(group=group))
 
     return declare
 
@@ -71,5 +71,5 @@ def test_what_does_not_fit_is_left_out_with_a_warning(declare, importable, name,
 
 def test_other_groups_do_not_count(monkeypatch):
     points = EntryPoints([EntryPoint("theirs", "another_package:Theirs", "console_scripts")])
-    monkeypatch.setattr("gnsopt.registry.entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr("gnsopt.plugins.entry_points", lambda group: points.select(group=group))
     assert load_solvers() == solvers.SOLVERS

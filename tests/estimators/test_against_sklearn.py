@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 import sklearn.linear_model as peer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
@@ -11,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from gnsopt.estimators import LogisticRegression, LogisticRegressionPath, PoissonRegressor
 
+# newton-cholesky fitted one classifier for each class before scikit-learn 1.6
+MULTINOMIAL = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 6)
 LOADERS = {"breast_cancer": load_breast_cancer, "digits": load_digits, "iris": load_iris}
 
 
@@ -36,7 +39,8 @@ def objective(model, X, y, C=1.0):
 
 def tight(**options):
     """scikit-learn's Newton, run to the end: where its line search gives up at rounding level it warns."""
-    return peer.LogisticRegression(tol=1e-12, solver="newton-cholesky", max_iter=1000, **options)
+    solver = "newton-cholesky" if MULTINOMIAL else "newton-cg"
+    return peer.LogisticRegression(tol=1e-12, solver=solver, max_iter=1000, **options)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Identities between Hessians and their approximations, at random points, in several metrics [gns 3.1, 3.5]."""
+"""Identities between Hessians and their approximations, at random points, in several metrics."""
 
 import numpy as np
 import pytest

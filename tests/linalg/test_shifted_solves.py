@@ -318,7 +318,7 @@ def test_the_cg_model_obeys_its_rule_on_problems(name):
 
 
 def test_a_solve_that_stalls_ends_early_and_goes_downhill():
-    """One stiff and many soft directions: the model has fallen by nearly all it can long before the residual is small."""
+    """One stiff and many soft directions: the model has fallen long before the residual is small."""
     rng = np.random.default_rng(0)
     d = np.concatenate([np.ones(20), np.geomspace(1e-8, 1e-4, 80)])
     b = np.concatenate([rng.standard_normal(20), 1e-5 * rng.standard_normal(80)])

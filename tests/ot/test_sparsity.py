@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment, minimize_scalar, nnls
+from scipy.optimize import linear_sum_assignment, lsq_linear, minimize_scalar
 
 from gnsopt import GradNormSmooth, Status
 from gnsopt.kernels import topk
@@ -222,7 +222,8 @@ def optimum_on_support(a, b, C, gamma, chosen):
     for e, (i, j) in enumerate(places):
         A[i, e] = A[n + j, e] = 1.0
     c = np.array([C[place] for place in places])
-    t, _ = nnls(np.vstack([np.eye(len(places)), 1e5 * A]), np.concatenate([-c / gamma, 1e5 * np.concatenate([a, b])]))
+    rows, rhs = np.vstack([np.eye(len(places)), 1e5 * A]), np.concatenate([-c / gamma, 1e5 * np.concatenate([a, b])])
+    t = lsq_linear(rows, rhs, (0, np.inf), method="bvls", tol=1e-14).x  # nnls of SciPy 1.12 does not end
     return c @ t + gamma / 2 * t @ t if np.abs(A @ t - np.concatenate([a, b])).max() < 1e-7 else np.inf
 
 

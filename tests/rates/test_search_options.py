@@ -88,7 +88,7 @@ def test_the_cubic_test_grows_from_any_radius_by_the_ratio_rule(problem, gamma0,
 
 
 def test_fixed_radius_of_a_quasi_self_concordant_function_never_rises(problem, solution):
-    M = problem.design.row_norms.max()  # logistic loss: M = max_i |a_i| [gns 2]
+    M = problem.design.row_norms.max()  # logistic loss: M = max_i |a_i|
     solver = gnsopt.GradNormSmooth("exact", growth="fixed", metric=None, accept="none", gamma0=1 / M)
     result = solver.minimize(problem, gtol=1e-9, maxiter=1000)
     assert result.success

@@ -430,7 +430,7 @@ stop = {gap = 1e-8}
 """
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130), ("SIGTERM", 130)])
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130), ("SIGTERM", 143)])
 def test_an_interrupted_sweep_loses_the_running_cell_only(toml, tmp_path, name, code):
     folder = tmp_path / "results" / "paper"
     command = [sys.executable, "-c", DEADLY, toml(FIVE), folder.parent, tmp_path / "sent", name]

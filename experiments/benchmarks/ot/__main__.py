@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import environment
-from experiments.run import INTERRUPTED, results_folder
+from experiments.run import results_folder
 from experiments.storage import read_json, write_json, write_text
 
 TARGETS = (1e-6, 1e-9)
@@ -56,6 +56,7 @@ class Job:
                 cwd=Path(__file__).parents[3],
                 timeout=PATIENCE * self.seconds,
                 stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for this process, which kills that one: it would write half a run
             ).returncode
         if code > 0:  # not even an exception of a peer: something is broken here, which is no measurement
             raise SystemExit(f"{instance}, {method}, {target:.0e}: the process ended with code {code}; see above")
@@ -106,8 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = (options.results or results_folder(options.quick)).resolve() / "benchmarks" / "ot"
     job = Job(folder, options.seconds, options.threads, options.force)
     cells: dict[tuple[str, str, float], dict[str, Any]] = {}
+    signals = interruptible()
     try:
-        with interruptible():
+        with signals:
             for instance in instances:
                 for name in methods:
                     for target in TARGETS[:1] if METHODS[name].exact else TARGETS:
@@ -119,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                             break
     except KeyboardInterrupt:
         print("interrupted: finished cells are kept; the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return signals.code
     text = []
     for target in TARGETS:
         text += [
