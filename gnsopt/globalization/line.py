@@ -14,7 +14,7 @@ INSIDE = 0.1  # share of the bracket that a trial stays away from its ends (chos
 TRIALS = 20  # evaluations along one line at the most (chosen)
 
 
-def flat_point(x: Point, h: Array, share: float) -> tuple[Point, float]:
+def flat_point(x: Point, h: Array, share: float, least: float = 0.0) -> tuple[Point, float]:
     r"""Return ``y = x + t h`` with ``|phi'(t)| <= share |phi'(0)|``, where ``phi(t) = f(x + t h)``.
 
     ``t = 1`` comes first, then the zeros of the secants of ``phi'``: beyond the last t while f falls, inside the
@@ -29,6 +29,8 @@ def flat_point(x: Point, h: Array, share: float) -> tuple[Point, float]:
         A direction of descent.
     share : float
         In (0, 1).
+    least : float, default=0.0
+        A flat point nearer than this is not looked for: the last point that was seen is returned.
 
     Returns
     -------
@@ -47,6 +49,8 @@ def flat_point(x: Point, h: Array, share: float) -> tuple[Point, float]:
         else:  # it rises, or is not finite
             high = (t, slope)
         t = _beyond(before, low) if high is None else _between(low, high)
+        if t < least:
+            break
     return best if best is not None else (y, t)
 
 

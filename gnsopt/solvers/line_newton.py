@@ -43,6 +43,7 @@ from gnsopt.solver import Solver
 # Shift of the undamped step, in units of `lam_noise`: where H is singular, rounding moves a step by 1/FIRM of it along
 # the null space, so that the minimiser is the one next to the start (chosen; at 1 it is off by a tenth, measured).
 FIRM = 1e4
+SHORT = 0.05  # a bold step that must be cut to less comes of a poor model: damped steps are better
 FALL = 0.25  # share of t |slope| by which f must fall: half of it on a quadratic, two fifths on an exponential
 
 
@@ -93,7 +94,7 @@ class LineNewton(Solver):
                 lam = FIRM * H.lam_noise if trial == 1 else max(damping, H.lam_noise)
                 try:
                     h = -H.solve(lam, x.g)
-                    y, t = flat_point(x, h, self.flat)
+                    y, t = flat_point(x, h, self.flat, SHORT if trial == 1 else 0.0)
                     R = progress_ratio(x, y, damping)
                     if trial == 1 and -np.inf < R < 1 and x.objective.convex:
                         R = max(R, -decrease(x, y) / (FALL * t * float(x.g @ h)))

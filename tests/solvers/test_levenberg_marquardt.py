@@ -204,5 +204,5 @@ def test_all_nist_problems_are_solved_to_six_digits(data, start, damping):
 
 
 def test_unknown_nist_problem():
-    with pytest.raises(ValueError, match="unknown; choose one of Bennett5"):
+    with pytest.raises(ValueError, match="unknown; choose one of 'Bennett5'"):
         load_nist("Misra2")

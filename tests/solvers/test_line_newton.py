@@ -186,3 +186,11 @@ def test_a_sample_saves_the_whole_matrix():
     results = [LineNewton(curvature=model).minimize(problem, gtol=1e-9) for _ in range(2)]
     assert results[0].success and results[0].nhev == 0 or "Cholesky" in results[0].curvature
     assert np.array_equal(results[0].x, results[1].x)
+
+
+@pytest.mark.parametrize("name", ["topk:2:gauss-newton", "zero", "fisher", "mfac:5", "kfac", "subsampled:0.2"])
+def test_a_poor_model_is_damped(name):
+    """An undamped step of a singular model is of any length: cut to less than `SHORT`, it gives way to damped ones."""
+    X, y = gnsopt.datasets.make_logistic(60, 5, seed=0)
+    result = gnsopt.minimize(gnsopt.Logistic(X, y, l2=0.1), options={"curvature": name, "maxiter": 40})
+    assert result.success
