@@ -85,6 +85,10 @@ class Objective:
         """Return ``t -> (prepare(x + t h), slope of f along h there)``, for less than a gradient each."""
         raise NotImplementedError
 
+    def stale(self, z: Any) -> bool:
+        """Whether `z`, from a `line`, has gathered more rounding than that of a fresh evaluation matters."""
+        return False
+
     def at_infinity(self, x: Array, z: Any, step: Array) -> bool:
         """Whether f is certified to have no minimiser: it falls for ever along `x` or along `step`."""
         return False

@@ -79,7 +79,6 @@ def through_rows(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str
         return
     problem, span, begin = space
     y = Point(problem, begin, x.counts, x.metric, x.enough / np.sqrt(x.x.size))
-    y._f, y._g = x.f, problem.grad(y.x, y.z)  # known: not evaluations of the data
     last: Point = x
     try:
         for y, scalars in iterates(y):  # noqa: B020

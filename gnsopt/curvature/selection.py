@@ -32,7 +32,7 @@ ENOUGH = 0.25  # share of the gradient at which the run stops that a residual ma
 MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
 SAMPLED = 10, 50  # rows per column of a sample: a product of CG with its matrix gains a factor of 3 to 7 (chosen)
 CHEAP = 2.0  # products up to whose price help is bought at once: what a diagonal and a product with it cost
-STALL = 0.1  # where a solver bears inexact steps: on ill-conditioned data a third of the products less (measured)
+STALL = 0.01  # where a solver bears inexact steps: on ill-conditioned data a sixth of the products less (measured)
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.exceptions import NotPositiveDefinite
 from gnsopt.point import Point
 
 LONGER = 3.0  # lengths of the last step that an extrapolation goes beyond it at the most (chosen)
@@ -36,8 +37,15 @@ def flat_point(x: Point, h: Array, share: float, least: float = 0.0) -> tuple[Po
     -------
     tuple of Point and float
         The point and its t.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If `h` does not go downhill.
     """
     line, start = x.line(h), float(x.g @ h)
+    if not start < 0:
+        raise NotPositiveDefinite(f"slope {start} along a step that should go downhill")
     before, low, high = (0.0, start), (0.0, start), None  # (t, slope): the last two where f falls, one where it rises
     t, best = 1.0, None
     for _ in range(TRIALS):

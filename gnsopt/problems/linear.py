@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from gnsopt.linalg.span import RowSpan
 from gnsopt.objective import Objective
 from gnsopt.problems.validation import check_design, check_l2, check_weights
 
+FAR = 1e3  # change of a score whose rounding, 1e-13, may show in a residual
 LINEAR = ("prepare", "fun", "grad", "hess", "difference", "line")  # what makes a model linear in its rows
 
 
@@ -41,12 +42,15 @@ class Scores:
         Residual: the gradient of the loss in the scores.
     cache : object
         What the curvature weights need.
+    reach : float, default=0.0
+        Largest change of a score since they were products with the data: what `Z` may be off by, times eps.
     """
 
     Z: Array
     loss: float
     R: Array
     cache: Any
+    reach: float = 0.0
 
 
 class LinearModel(Objective):
@@ -207,13 +211,18 @@ class LinearModel(Objective):
     def line(self, x: Array, z: Scores, h: Array) -> Callable[[float], tuple[Scores, float]]:
         """Return ``t -> (prepare(x + t h), slope)``: one product with the data for all t together."""
         D, slope, bend = self._scores(h), float((self.ridge * x) @ h), float((self.ridge * h) @ h)
+        length = float(max(D.max(), -D.min()))
 
         def at(t: float) -> tuple[Scores, float]:
             with np.errstate(over="ignore", invalid="ignore"):
-                y = self.scores_loss(z.Z + t * D)
+                y = replace(self.scores_loss(z.Z + t * D), reach=max(z.reach, t * length))
                 return y, float(np.vdot(y.R, D)) + slope + t * bend
 
         return at
+
+    def stale(self, z: Scores) -> bool:
+        """Whether scores have moved by more than `FAR`."""
+        return not z.reach <= FAR
 
     def difference(self, x: Array, z: Scores, h: Array) -> float:
         """Return ``f(x) - f(x + h)`` to full relative accuracy: one more product with the data."""

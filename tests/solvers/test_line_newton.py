@@ -104,8 +104,7 @@ def test_the_inequality_holds_at_every_step(name):
     points = [Point(problem, x, metric=metric) for x in result.trace.x]
     for x, y, row in zip(points, points[1:-1], list(result.trace)[1:-1], strict=False):
         progress = 8 * x.dual_norm / row["gamma"] * (x.f - y.f) / y.dual_norm**2
-        wolfe = 4 * (x.f - y.f) / float(x.g @ (x.x - y.x))
-        assert max(progress, wolfe) >= 1 - 1e-6
+        assert progress >= 1 - 1e-6
 
 
 def test_half_of_the_newton_steps():
@@ -194,3 +193,40 @@ def test_a_poor_model_is_damped(name):
     X, y = gnsopt.datasets.make_logistic(60, 5, seed=0)
     result = gnsopt.minimize(gnsopt.Logistic(X, y, l2=0.1), options={"curvature": name, "maxiter": 40})
     assert result.success
+
+
+def test_decided_samples_do_not_hold_it_back():
+    """Coordinates whose curvature has all but gone: a shift that stayed took 200 steps and, scaled, for ever."""
+    X = np.eye(3)[[0] * 4 + [1] * 4 + [2] * 4]
+    y = [1, 2, 0, 1, 3, 5, 2, 4, 0, 0, 0, 0]
+    for scale in (1.0, 100.0):
+        result = gnsopt.minimize(gnsopt.PoissonRegression(X * scale, y))
+        assert result.status == gnsopt.Status.AT_INFINITY
+        assert result.nit <= 40
+
+
+def test_nearly_separable_data_without_scaling():
+    X, y = gnsopt.datasets.load("breast_cancer")
+    for l2 in (1e-12, 1e-13):
+        assert gnsopt.minimize(gnsopt.Logistic(X, y, l2, fit_intercept=True)).nit <= 40
+
+
+def test_wide_data_of_many_classes_take_no_more_products_than_damped_steps():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 1000)) * np.logspace(0, -3, 1000)
+    y = np.argmax(X @ rng.standard_normal((1000, 20)), axis=1)
+    problem = gnsopt.Softmax(X, y, l2=1e-6, fit_intercept=True)
+    bold, damped = (S.minimize(problem) for S in (LineNewton(), GradNormSmooth()))
+    assert bold.success
+    assert bold.nhessp <= 1.5 * damped.nhessp
+    assert bold.nhev <= damped.nhev
+
+
+def test_what_is_reported_is_true_after_a_far_start():
+    X, y, _ = data(100, 5)
+    problem = gnsopt.Logistic(X, y, 1e-3)
+    result = gnsopt.minimize(problem, np.full(5, 1e14))
+    z = problem.prepare(result.x)
+    assert result.success
+    assert problem.fun(result.x, z) == pytest.approx(result.fun, rel=1e-14)
+    assert np.allclose(problem.grad(result.x, z), result.jac, rtol=0, atol=1e-13)
