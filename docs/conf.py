@@ -3,6 +3,8 @@
 import os
 import re
 
+from docutils import nodes
+
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import gnsopt
@@ -96,7 +98,15 @@ def leave_out(app, what, name, obj, skip, options):
     return True if name.startswith("set_") and name.endswith("_request") else None
 
 
+def unlink(app, doctree, docname):
+    """Make plain text of the links of included files to files of the repository that are no pages."""
+    for link in list(doctree.findall(nodes.reference)):
+        if link.get("refid", "").endswith(".md") or re.fullmatch(r"#.*\.md", link.get("refuri", "")):
+            link.replace_self(link.children)
+
+
 def setup(app):
     """Connect the hooks; the first one comes before numpydoc's."""
     app.connect("autodoc-process-docstring", literal_formulas, priority=100)
     app.connect("autodoc-skip-member", leave_out)
+    app.connect("doctree-resolved", unlink)

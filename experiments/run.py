@@ -7,6 +7,7 @@ python -m experiments.run gns --quick
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,20 +46,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     environment.limit_threads_from_start(max(each.threads for each in configs))
+    try:
+        return run(configs, options.results or results_folder(options.quick), options.force)
+    except KeyboardInterrupt:  # outside the sweep: while NumPy is imported, say
+        print("interrupted: nothing was going on", file=sys.stderr)
+        return 128 + signal.SIGINT
 
+
+def run(configs: Sequence[config.Config], results: Path, force: bool) -> int:
+    """Run the sweeps; return the exit code."""
     from rich.console import Console  # from here on NumPy is imported
 
     from experiments import sweep
     from gnsopt.cli.interrupt import interruptible  # SIGTERM too, and where a shell started the sweep in the background
 
     console = Console(stderr=True)
-    results = options.results or results_folder(options.quick)
     failures: list[str] = []
     signals = interruptible()
     try:
         with signals:
             for each in configs:
-                failures += sweep.run(each, results, options.force, console)
+                failures += sweep.run(each, results, force, console)
     except KeyboardInterrupt:
         console.print("interrupted: finished cells are kept; the same command goes on from there")
         return signals.code

@@ -7,12 +7,13 @@ nothing; a digest of the data would have to read them once more.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import time
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import numpy as np
 
 from gnsopt.arguments import as_number
 from gnsopt.files import remove_leftovers
-from gnsopt.point import Point
+from gnsopt.linalg.metric import Metric
+from gnsopt.point import COUNTS, Point
 from gnsopt.state import State, read, write
 
 SAME = 1e-10  # relative change of f and g that is rounding: other threads, another order of the blocks (chosen)
@@ -36,7 +38,8 @@ class Checkpoint:
     """Where a run keeps its state, and how often: the `checkpoint` of `gnsopt.Solver.minimize`.
 
     The file is written when the run ends, however it does, and on the way. What cannot be written costs the checkpoint,
-    not the run: it warns. A file that is there is never overwritten by a run that does not go on from it.
+    not the run: it warns. A run overwrites no file that it does not go on from: it looks at the start, and before each
+    write for what another run has written meanwhile.
 
     Parameters
     ----------
@@ -112,15 +115,18 @@ class Checkpoint:
         ValueError
             If the file is there and may not be overwritten, is damaged, or belongs to another run.
         """
-        path = Path(self.path)
-        if path.is_dir() or not path.parent.is_dir():
-            what = "is a folder: name a file in it" if path.is_dir() else "lies in a folder that does not exist"
+        path, past = Path(self.path), None
+        if os.path.isdir(path) or not os.path.isdir(path.parent):
+            what = "is a folder: name a file in it" if os.path.isdir(path) else "lies in a folder that does not exist"
             raise ValueError(f"checkpoint: {path} {what}")
         if not os.access(path.parent, os.W_OK):
             raise ValueError(f"checkpoint: the folder of {path} cannot be written: name a file in another one")
         remove_leftovers(path.parent)
-        past = None
-        if path.exists():
+        try:
+            stamp = stamp_of(path)
+        except OSError as error:
+            raise ValueError(f"checkpoint: {path} cannot be a file ({error.strerror}): name another one") from error
+        if stamp is not None:
             known, past = read(path)
             if not self.resume:
                 raise ValueError(
@@ -128,7 +134,8 @@ class Checkpoint:
                     "or remove it to start anew"
                 )
             refuse_other(path, known, facts)
-        return Log(self, facts, past)
+            refuse_unfit(path, past, facts)
+        return Log(self, facts, past, stamp)
 
 
 class Log:
@@ -142,10 +149,14 @@ class Log:
         What the run depends on.
     past : State, optional
         What the run goes on from.
+    stamp : tuple, optional
+        `stamp_of` the file before that was read; None where there was none.
     """
 
-    def __init__(self, checkpoint: Checkpoint, facts: dict[str, Any], past: State | None) -> None:
-        self.checkpoint, self.facts, self.past = checkpoint, facts, past
+    def __init__(
+        self, checkpoint: Checkpoint, facts: dict[str, Any], past: State | None, stamp: tuple[int, ...] | None = None
+    ) -> None:
+        self.checkpoint, self.facts, self.past, self._stamp = checkpoint, facts, past, stamp
         self.trouble = ""
         self._wait, self._last, self._nit = float(checkpoint.seconds), time.monotonic(), 0 if past is None else past.nit
 
@@ -157,16 +168,47 @@ class Log:
 
     def write(self, state: State) -> None:
         """Write the file; where that fails the old one stays, and a warning says why."""
-        began = time.monotonic()
+        began, path = time.monotonic(), Path(self.checkpoint.path)
         try:
-            write(Path(self.checkpoint.path), self.facts, state)
-            self.trouble = ""
+            if stamp_of(path) not in (None, self._stamp) and not self._continues(path, state):
+                raise OSError("another run has written it meanwhile: name another file")
+            write(path, self.facts, state)
+            self.trouble, self._stamp = "", stamp_of(path)
         except OSError as error:
             if not self.trouble:  # once, not after each iteration
                 self.trouble = f"checkpoint {self.checkpoint.path} was not written: {error.strerror or error}"
                 warnings.warn(self.trouble, CheckpointWarning, stacklevel=4)
         self._last, self._nit = time.monotonic(), state.nit
         self._wait = max(float(self.checkpoint.seconds), (self._last - began) / SHARE)
+
+    def _continues(self, path: Path, state: State) -> bool:
+        """Whether a state goes on from the file that is there: the run is the same one, and not so far."""
+        try:
+            known, there = read(path)
+        except ValueError:
+            return False
+        mine, theirs = ([(row["fun"], row["gnorm"]) for row in rows] for rows in (state.rows, there.rows))
+        return not different(known, self.facts) and np.array_equal(mine[: len(theirs)], theirs, equal_nan=True)
+
+
+def stamp_of(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with each writing of a file; None where there is none.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    tuple of int, or None
+        Number, time and size.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 # --------------------------------------------------------------------------------------------- whose file it is
@@ -197,8 +239,53 @@ def facts_of(problem: Any, solver: Any, norm: Any) -> dict[str, Any]:
     if isinstance(ridge, np.ndarray) and ridge.size:
         facts |= {"l2": float(ridge.max())}
     facts |= {"method": type(solver).__name__, "norm": str(norm)}
+    return facts | {f.name: in_full(getattr(solver, f.name)) for f in fields(solver)}
+
+
+def in_full(value: Any) -> str:
+    """Return what tells a setting from others: as it prints, with digests of arrays, which print in part only.
+
+    Parameters
+    ----------
+    value : object
+        A setting.
+
+    Returns
+    -------
+    str
+        The same in the next process.
+    """
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
+        return f"array of shape {value.shape}, {value.dtype}, digest {digest}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__}({', '.join(map(in_full, value))})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {in_full(each)}" for name, each in value.items()) + "}"
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = ", ".join(f"{f.name}={in_full(getattr(value, f.name))}" for f in fields(value))
+        return f"{type(value).__name__}({parts})"
+    if isinstance(value, Metric):  # by a norm: the factors depend on the number of threads
+        return f"{type(value).__name__} of norm {value.norm(np.cos(np.arange(value.n or 1))):.9g}"
     # an object without a name of its own prints its address, which is another one in the next process
-    return facts | {f.name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(getattr(solver, f.name))) for f in fields(solver)}
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def different(known: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Return the names of the facts of a file that are not those of the run.
+
+    Parameters
+    ----------
+    known, facts : dict
+        What the file and the run depend on; a setting that only a later version has is at its default in the file.
+
+    Returns
+    -------
+    list of str
+        The names, up to that of the method: the settings of another one are others anyway.
+    """
+    names = [name for name in known if known[name] != facts.get(name)]
+    return names[: names.index("method") + 1] if "method" in names else names
 
 
 def refuse_other(path: Path, known: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -209,21 +296,41 @@ def refuse_other(path: Path, known: dict[str, Any], facts: dict[str, Any]) -> No
     path : Path
         The file.
     known, facts : dict
-        What the file and the run depend on; a setting that only a later version has is at its default in the file.
+        What the file and the run depend on.
 
     Raises
     ------
     ValueError
         With the facts that differ, in both versions, and the cure.
     """
-    different = [name for name in known if known[name] != facts.get(name)]
-    if "method" in different:  # its settings are then others anyway
-        different = different[: different.index("method") + 1]
-    if different:
-        told = "; ".join(f"{name} is {known[name]} there and {facts.get(name)} here" for name in different)
+    if names := different(known, facts):
+        told = "; ".join(f"{name} is {known[name]} there and {facts.get(name)} here" for name in names)
         raise ValueError(
             f"checkpoint: {path} is of another run: {told}. Give what it was begun with, or name another file"
         )
+
+
+def refuse_unfit(path: Path, past: State, facts: dict[str, Any]) -> None:
+    """Raise ValueError where a file is not what a run of these facts has written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    past : State
+        Its state.
+    facts : dict
+        What the run depends on.
+
+    Raises
+    ------
+    ValueError
+        If it counts something else, or its points have another size.
+    """
+    unfit = set(past.counts) ^ set(COUNTS)
+    if unfit or past.x.size != facts.get("variables", past.x.size):
+        what = f"its count {min(unfit)} is missing or unknown" if unfit else f"its points have {past.x.size} entries"
+        raise ValueError(f"checkpoint: {path} is damaged: {what}: remove it to start anew, or name another file")
 
 
 def refuse_values(path: Path, past: State, x: Point) -> None:

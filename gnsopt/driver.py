@@ -221,7 +221,8 @@ def drive(
     def keep(status: Status | None = None) -> None:
         if log is not None and best.finite and x.finite:
             where = x.x, previous.x, best.x, x.g, x.f
-            log.write(State(*where, list(trace), clock.seconds, _counts(x), steepness(), status))
+            ended = clock.seconds, _counts(x), steepness(), status
+            log.write(State(*where, list(trace), *ended, memory=x.counts.memory))
 
     clock.go()
     status = None if x.finite else Status.NOT_FINITE  # an interrupt here leaves: there is nothing to return yet
@@ -269,10 +270,14 @@ def drive(
     clock.pause()
     if status.success:
         best = x
-    if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
-        status = Status.AT_INFINITY
-    keep(status)
-    return _result(best, nit, status, trace, reason)
+    try:
+        if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
+            status = Status.AT_INFINITY
+        keep(status)
+        return _result(best, nit, status, trace, reason)
+    except KeyboardInterrupt:  # the point is there: it must not be lost to its certificate, nor to its writing
+        keep(Status.INTERRUPTED)
+        return _result(best, nit, Status.INTERRUPTED, trace, "")
 
 
 def _counts(x: Point) -> dict[str, int]:

@@ -36,6 +36,10 @@ class Counts:
         Shifted systems solved.
     choices : dict
         What was chosen automatically, by name; ``choices["curvature"]`` is a sentence.
+    memory : bool
+        Whether the curvature of the run remembers more than the point, which a checkpoint lacks.
+    first : float
+        Dual norm of the first gradient of a run that goes on from a checkpoint; 0 in one that begins.
     """
 
     nfev: int = 0
@@ -44,6 +48,8 @@ class Counts:
     nhessp: int = 0
     nsolve: int = 0
     choices: dict[str, str] = field(default_factory=dict)
+    memory: bool = False
+    first: float = 0.0
 
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name."""

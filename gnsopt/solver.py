@@ -95,7 +95,9 @@ class Solver:
         checkpoint : Checkpoint or path, optional
             Where the run is kept, so that it can go on after a kill, see `gnsopt.Checkpoint`. Limits are those of the
             whole run, and `x0` is that of its start. A solver of which `resumed` knows how to go on takes the steps
-            that it would have taken; another one starts anew at the best point.
+            that it would have taken, where its curvature depends on the point alone, as with direct solves; what a
+            curvature remembers (preconditioners, secant pairs) is not kept. Another solver starts anew at the best
+            point.
         bounds, constraints : object
             Refused by solvers of unconstrained problems.
 
@@ -156,15 +158,23 @@ class Solver:
         log = checkpoint.open(facts_of(start.objective, self, norm))
         if log.past is None:
             return start, self, log
-        last = Point(start.objective, log.past.x, Counts(**log.past.counts), start.metric, start.enough)
+        counts = Counts(**log.past.counts, memory=log.past.memory)
+        last = Point(start.objective, log.past.x, counts, start.metric, start.enough)
         refuse_values(Path(checkpoint.path), log.past, last)
-        solver = self.resumed(log.past.rows[-1]) if log.past.nit else self
+        try:
+            solver = self.resumed(log.past.rows[-1]) if log.past.nit else self
+        except KeyError as missing:
+            cure = "remove it to start anew, or name another file"
+            raise ValueError(f"checkpoint: {checkpoint.path} is damaged: it lacks {missing}: {cure}") from missing
+        counts.first = 0.0 if solver is None else float(log.past.first[0])
         if solver is None and not np.array_equal(log.past.x, log.past.best):
             last = last.at(log.past.best)
         return last, solver or self, log
 
     def resumed(self, scalars: dict[str, float]) -> Solver | None:
         """Return the solver whose next step is the one that this solver takes after a step with these `scalars`.
+
+        What a curvature model remembers is lost: the checkpoint says whether it does, ``load().memory``.
 
         Parameters
         ----------

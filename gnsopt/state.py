@@ -7,6 +7,7 @@ JSON with the format, the version of gnsopt, the facts of problem and solver, th
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ import numpy as np
 from gnsopt._typing import Array
 from gnsopt.files import beside
 
-FORMAT = 1
+FORMAT = 1  # to be raised wherever a field of the header, a count, or a column that `resumed` reads has another name
 KIND = "gnsopt checkpoint"
 ARRAYS = ("x", "previous", "best", "jac")
-HEADER = ("fun", "seconds", "counts", "first", "status", "message")
+HEADER = ("fun", "seconds", "counts", "first", "status", "message", "memory")
+COLUMNS = {"nit", "fun", "gnorm", "time"}  # that every trace has
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class State:
         How the run ended; None while it goes on.
     message : str, default=""
         More on that.
+    memory : bool, default=False
+        Whether the curvature of the run remembered more than the point, which is not here.
     """
 
     x: Array
@@ -60,6 +64,7 @@ class State:
     first: tuple[float, float]
     status: int | None = None
     message: str = ""
+    memory: bool = False
 
     @property
     def nit(self) -> int:
@@ -118,20 +123,21 @@ def read(path: Path) -> tuple[dict[str, Any], State]:
     ValueError
         If the file is absent, damaged, of another kind or of another format; with the cure.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"checkpoint: {path} is not there: leave resume out to start")
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            if not isinstance(header, dict) or header.get("kind") != KIND:
-                raise ValueError("it has no header of ours")
-            if header["format"] == FORMAT:
-                return header["facts"], _state(header, {name: file[name] for name in file.files})
+            header: Any = json.loads(str(file["header"])) if "header" in file.files else None
+            ours = isinstance(header, dict) and header.get("kind") == KIND
+            if ours and header["format"] == FORMAT:
+                return dict(header["facts"]), _state(header, {name: file[name] for name in file.files})
     except Exception as error:  # damaged bytes raise whatever they meet: zip, NumPy, JSON, memory
         raise ValueError(
             f"checkpoint: {path} is no checkpoint of gnsopt, or it is damaged ({type(error).__name__}: {error}): "
-            "remove it to start anew, or name another file"
+            "name another file, or, where it was one, remove it to start anew"
         ) from error
+    if not ours:
+        raise ValueError(f"checkpoint: {path} is no checkpoint of gnsopt, but arrays of something else: name another")
     raise ValueError(
         f"checkpoint: {path} is of format {header['format']}, written by gnsopt {header.get('gnsopt')}; this version "
         f"reads format {FORMAT}: resume it with that version, or remove it to start anew"
@@ -149,4 +155,12 @@ def _state(header: dict[str, Any], arrays: dict[str, Any]) -> State:
         raise ValueError("its points do not fit together")
     if not rows or not np.isfinite(parts["x"]).all() or not np.isfinite(parts["best"]).all():
         raise ValueError("it has no finite point")
+    if missing := COLUMNS - set(lists):
+        raise ValueError(f"its trace has no column {min(missing)}")
+    numbers = {"fun": header["fun"], "seconds": header["seconds"], **header["counts"]}
+    numbers |= dict(zip(("first", "second"), header["first"], strict=True))
+    if wrong := [name for name, value in numbers.items() if type(value) not in (int, float)]:
+        raise ValueError(f"{wrong[0]}={numbers[wrong[0]]!r} is no number")
+    if not (header["status"] is None or isinstance(header["status"], int)):
+        raise ValueError(f"status={header['status']!r} is no number")
     return State(**parts, rows=rows, **{name: header[name] for name in HEADER})

@@ -1,12 +1,16 @@
 """What a page of documentation promises to run: its code blocks, found and run alike for README.md and for docs/."""
 
+import argparse
+import importlib
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from gnsopt.cli import app
 
@@ -70,3 +74,53 @@ def run_command(command, folder):
             found = list(folder.glob(argument))
             assert found, argument
             assert all(path.stat().st_size > 0 for path in found)
+
+
+def shell_commands(text, blocks):
+    """Return the words of the commands in shell blocks, and of the Python modules with arguments named in sentences."""
+    lines = [line for language, block, _ in blocks if language in ("bash", "sh") for line in block.splitlines()]
+    lines += [" ".join(line.split()) for line in re.findall(r"`(python -m [^\s`]+\s[^`]+)`", text)]
+    words = [shlex.split(part, comments=True) for line in lines for part in line.split(" && ")]
+    return [[Path(first).name, *rest] for first, *rest in filter(None, words)]
+
+
+class Parsed(Exception):
+    """The options of a command, in place of its run."""
+
+
+def parse_module(module, arguments):
+    """Return the options that ``python -m module`` makes of its arguments by its own parser; nothing is run.
+
+    Misuse is SystemExit(2), as on the command line; None is returned for ``--help``.
+    """
+    name = f"{module}.__main__" if importlib.util.find_spec(module).submodule_search_locations else module
+    run = importlib.import_module("sphinx.cmd.build" if module == "sphinx" else name).main
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(parser, args=None, namespace=None):
+        raise Parsed(parse(parser, arguments, namespace))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", stop)
+        patch.setattr(sys, "argv", [module, *arguments])
+        try:
+            run()
+        except Parsed as found:
+            return found.args[0]
+        except SystemExit as end:
+            if end.code:
+                raise
+            return None
+    raise AssertionError(f"{module} has no parser")
+
+
+def parse_command(arguments):
+    """Read the arguments of ``gnsopt`` by the parser of its command; nothing is run, and misuse is an exception."""
+    group = typer.main.get_command(app)
+    own = not arguments or arguments[0].startswith("-")  # options of the program itself
+    command = group if own else group.commands[arguments[0]]
+    try:
+        command.make_context("gnsopt", list(arguments if own else arguments[1:]))
+    except Exception as end:
+        if getattr(end, "exit_code", None) != 0:  # which is that of --help
+            raise

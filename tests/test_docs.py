@@ -1,32 +1,39 @@
-"""The documentation site is true: every code block runs, every command exists, every name is listed, and it builds."""
+"""The documentation is true: code blocks run, commands parse, quoted figures are in result files, the site builds."""
 
+import configparser
 import importlib
 import importlib.util
 import inspect
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pytest
 
 import gnsopt
+from experiments import run
 from gnsopt.curvature import start
 from gnsopt.exceptions import StepFailure
 from gnsopt.globalization import progress_ratio
+from paper_figures import build
 from tests.pages import (
     ROOT,
     command_lines,
     markdown_blocks,
+    parse_command,
+    parse_module,
     python_blocks,
     rst_blocks,
     run_command,
     run_python,
     runs_here,
+    shell_commands,
 )
+from tests.quoted import QUOTED
 
 DOCS = ROOT / "docs"
 MADE = ("auto_tutorials", "generated")  # by a build
@@ -35,8 +42,19 @@ TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text(encoding="utf-8") for
 BLOCKS = {name: rst_blocks(text) for name, text in TEXTS.items()}
 PYTHON = {name: python_blocks(blocks) for name, blocks in BLOCKS.items()}
 COMMANDS = [(name, line) for name, blocks in BLOCKS.items() for line in command_lines(blocks)]
-SCRIPTS = [(name, line) for name, blocks in BLOCKS.items() for line in command_lines(blocks, "python -m ")]
-INSTALLS = [(name, line) for name, blocks in BLOCKS.items() for line in command_lines(blocks, "pip install ")]
+NOTES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "experiments").rglob("*.md"))]
+MARKDOWN = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in NOTES}
+SHELL = {name: shell_commands(text, BLOCKS[name]) for name, text in TEXTS.items()}
+SHELL |= {name: shell_commands(text, markdown_blocks(text)) for name, text in MARKDOWN.items()}
+LINES = [(name, words) for name, commands in SHELL.items() for words in commands]
+MODULES = sorted({(name, *words[2:]) for name, words in LINES if words[0] in ("python", "python3")})
+FOREIGN = ("pytest", "venv")  # whose options are not ours
+INSTALLS = [
+    (name, line)
+    for name, text in (TEXTS | MARKDOWN).items()
+    for line in re.findall(r"pip install [^`\n]*", text)
+    if "[" in line
+]
 CHECKED = ("gnsopt ", "python -m ", "pip install ", "#")
 PACKAGES = ("", ".bilevel", ".constrained", ".curvature", ".datasets", ".diagnostics", ".estimators", ".ot")
 PACKAGES += (".blocks", ".problems", ".solvers")
@@ -105,37 +123,71 @@ def test_the_bare_solver_of_the_architecture_runs():
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
-def test_command_succeeds(name, command, folder, capsys):
-    if "tcp://" not in command:
+def test_command_succeeds(name, command, folder):
+    if "tcp://" not in command:  # there is no cluster
         run_command(command, folder)
-        return
-    run_command(f"gnsopt {command.split()[1]} --help", folder)  # there is no cluster: its options exist
-    known = capsys.readouterr().out
-    assert all(word in known for word in command.split() if word.startswith("--"))
 
 
-@pytest.mark.parametrize(("name", "line"), SCRIPTS)
-def test_script_exists(name, line):
-    """Long runs are not made here: the module is there, and so are the experiments and figures that it is asked for."""
-    words = shlex.split(line, comments=True)
-    module, arguments = words[2], words[3:]
-    if module == "sphinx":
-        return
+@pytest.mark.parametrize(("name", "words"), [(name, words) for name, words in LINES if words[0] == "gnsopt"])
+def test_command_is_understood(name, words):
+    parse_command(words[1:])
+
+
+@pytest.mark.parametrize("command", MODULES, ids=" ".join)
+def test_options_of_a_long_run_are_understood(command):
+    """By the parser of the module; what the words name (experiments, figures, tasks, data) is there."""
+    _, module, *arguments = command
     assert importlib.util.find_spec(module), module
-    for argument in (argument for argument in arguments if not argument.startswith("-")):
-        if module == "experiments.run":
-            assert (ROOT / "experiments" / argument).exists(), argument
-        elif module == "paper_figures.build" and argument in {path.name for path in (ROOT / "paper_figures").iterdir()}:
-            paper = argument
-        elif module == "paper_figures.build":
-            assert (ROOT / "paper_figures" / paper / f"figure_{argument}.py").exists(), argument
+    options = None if module in FOREIGN else parse_module(module, arguments)
+    if options is None:
+        return
+    if module == "experiments.run":
+        assert run.find(options.what)
+    elif module == "paper_figures.build":
+        assert {*(options.only or ())} <= {*build.names(options.paper)}
+    elif module == "sphinx":
+        assert (ROOT / options.sourcedir / "conf.py").is_file()
+    elif module == "experiments.benchmarks.glm":
+        assert importlib.import_module(f"{module}.tasks").read(options.group)
+    elif module == "experiments.benchmarks.main_job":
+        assert {*(options.only or ())} <= {*importlib.import_module(module).DATA}
+    elif module == "experiments.benchmarks.bilevel":
+        assert {*(options.tasks or ())} <= {*importlib.import_module(f"{module}.tasks").TASKS}
+        assert {*(options.methods or ())} <= {*importlib.import_module(f"{module}.methods").METHODS}
+
+
+@pytest.mark.parametrize(
+    "line", ["experiments.run gns --quik", "experiments.benchmarks.cutest constrainedd", "paper_figures.build"]
+)
+def test_a_wrong_option_is_seen(line):
+    module, *arguments = line.split()
+    with pytest.raises(SystemExit, match="2"):
+        parse_module(module, arguments)
+
+
+def test_a_wrong_option_of_the_program_is_seen():
+    with pytest.raises(Exception, match="--figur"):
+        parse_command(["demo", "--figur", "demo.png"])
 
 
 @pytest.mark.parametrize(("name", "line"), INSTALLS)
 def test_extra_exists(name, line):
-    setup = (ROOT / "setup.cfg").read_text(encoding="utf-8")
-    for extra in re.findall(r"\[(.*?)\]", line):
-        assert all(f"\n{one} =\n" in setup for one in extra.split(",")), line
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    for extras in re.findall(r"\[(.*?)\]", line):
+        assert {*extras.split(",")} <= {*setup["options.extras_require"]}, line
+
+
+def once(text):
+    """Return the text with single spaces."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(("page", "file"), QUOTED)
+def test_quoted_figures_are_those_of_the_results(page, file):
+    for text, source in QUOTED[page, file]:
+        assert once(text) in once(TEXTS[page])
+        assert once(source) in once((ROOT / file).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -177,3 +229,17 @@ def test_site_builds_without_a_warning(tmp_path):
     )
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "site" / "index.html").stat().st_size > 0
+    assert not broken_links(tmp_path / "site")
+
+
+def broken_links(site):
+    """Return the links between pages of a site whose page, or whose place on it, is not there."""
+    pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
+    places = {path: set(re.findall(r'id="([^"]+)"', text)) for path, text in pages.items()}
+    found = []
+    for path, text in pages.items():
+        for target, _, place in (link.partition("#") for link in re.findall(r'href="(?!\w+:)([^"?]*)', text)):
+            there = (path.parent / unquote(target)).resolve() if target else path
+            if not there.exists() or (place and unquote(place) not in places.get(there, {unquote(place)})):
+                found.append(f"{path.relative_to(site)}: {target}#{place}")
+    return found

@@ -1,11 +1,13 @@
 """The command line: ``gnsopt demo``, ``fit``, ``compare``, ``ot`` and ``methods``.
 
 Results go to the standard output, progress and errors to the standard error. Exit codes: 0 converged, 1 not
-converged, 2 misuse (one line that names the cure), 128 + the signal where one ended it: 130 Ctrl-C, 143 SIGTERM.
+converged, 2 misuse (one line that names the cure), 128 + the signal where one ended it: 130 Ctrl-C, 143 SIGTERM, 129
+SIGHUP, a closed terminal.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from typer.core import TyperGroup
 from gnsopt.cli.compare import compare
 from gnsopt.cli.demo import demo
 from gnsopt.cli.fit import fit
+from gnsopt.cli.interrupt import SIGNALS
 from gnsopt.cli.methods import methods
 from gnsopt.cli.misuse import Misuse
 from gnsopt.cli.ot import ot
@@ -79,4 +82,8 @@ for _command in (demo, fit, compare, ot, methods):
 
 def main() -> None:
     """Run the program: the entry point of the console script."""
-    app()
+    try:
+        app()
+    finally:  # all is saved and said: a signal that comes now, as the interpreter ends, has nothing to end
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult
 
 from gnsopt import plotting
 from gnsopt.cli.fit import exit_code, facts_of
-from gnsopt.cli.interrupt import interruptible
+from gnsopt.cli.interrupt import interruptible, unhurried
 from gnsopt.cli.kept_runs import KeptRuns
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.options import (
@@ -104,16 +104,18 @@ def compare(
     if resume and save_runs_to is None:
         raise Misuse("--resume takes the runs of a folder: name it, --save-runs FOLDER")
     kept = KeptRuns(save_runs_to, resume, labels) if save_runs_to else None
-    signals = interruptible()
+    signals, finished = interruptible(), False
+    runs: list[Run] = []
     try:
         with signals:
             task = read_task(data, loss, l2, intercept, zero_based)
             describe(screen, facts_of(task))
-            runs, finished = run_all(task, labels, limits, quiet, kept)
+            runs, all_run = run_all(task, labels, limits, quiet, kept)
             if runs:
                 report(screen, runs, task.name, target)
-    except KeyboardInterrupt:
-        runs, finished = [], False
+            finished = all_run
+    except KeyboardInterrupt:  # the runs are kept as they end; the table or the figure was not finished
+        finished = False
     if not finished:
         notices().print(f"interrupted: {len(runs)} of {len(labels)} methods have run")
         return signals.code
@@ -143,15 +145,23 @@ def run_all(
                 found = kept.get(label, task, limits) if kept else None
                 if found is None:
                     found = run_one(task, label, limits, meter.follow(f"{label} ({number} of {len(labels)})"))
-                    if kept:
-                        kept.put(label, task, limits, found)
-                point = Point(task.problem(), found.x)
-                runs.append(Run(label, found, point.f, gradient_norm(point)))
-                if runs[-1].result.status == Status.INTERRUPTED:
+                    with unhurried():  # kept and counted, or neither
+                        if kept:
+                            kept.put(label, task, limits, found)
+                        runs.append(run_of(label, task, found))
+                else:
+                    runs.append(run_of(label, task, found))
+                if found.status == Status.INTERRUPTED:
                     return runs, False
     except KeyboardInterrupt:
         return runs, False
     return runs, True
+
+
+def run_of(label: str, task: Task, found: OptimizeResult) -> Run:
+    """Return a method's run with value and gradient norm at its point."""
+    point = Point(task.problem(), found.x)
+    return Run(label, found, point.f, gradient_norm(point))
 
 
 def run_one(task: Task, label: str, limits: dict[str, Any], callback: Callable[..., None]) -> OptimizeResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from scipy.optimize import OptimizeResult
 
 from gnsopt.blocks import RowBlocks
 from gnsopt.checkpoint import Checkpoint, CheckpointWarning
-from gnsopt.cli.interrupt import INTERRUPTED, interruptible
+from gnsopt.cli.interrupt import INTERRUPTED, interruptible, unhurried
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.options import (
     L2,
@@ -30,6 +30,7 @@ from gnsopt.cli.options import (
     Task,
     Tol,
     ZeroBased,
+    check_distinct,
     check_limits,
     check_writable,
     read_method,
@@ -98,11 +99,27 @@ def fit(
     check_writable(save_weights_to, (".npz",))
     check_writable(save_trace_to, (".csv",))
     check_writable(checkpoint, (".npz",))
+    written = {"--save-weights": save_weights_to, "--save-trace": save_trace_to, "--checkpoint": checkpoint}
+    check_distinct([data], written)
     check_limits(tol, maxiter, maxtime)
     file = read_checkpoint(checkpoint, resume, checkpoint_every)
     screen = output()
     screen.quiet = quiet
     signals, result = interruptible(), None
+    facts: dict[str, str] = {}
+
+    def keep() -> None:
+        """Save what was asked for, once; a signal waits until all of it is there."""
+        with unhurried():
+            if result is not None and not facts:
+                facts.update(facts_of_result(result, tol))
+                if save_weights_to:
+                    save_weights(save_weights_to, problem, result, task)
+                    facts["weights"] = str(save_weights_to)
+                if save_trace_to:
+                    save(save_trace_to, result.trace.to_csv)
+                    facts["trace"] = str(save_trace_to)
+
     try:
         with signals, cluster(dask) as client:
             if in_blocks(data) or client is not None:
@@ -112,24 +129,23 @@ def fit(
             problem = task.problem()
             describe(screen, facts_of(task))
             done = announce(screen, file, solver) if file and file.resume else 0
-            with Meter(tol, quiet, done=done) as meter, said_in_one_line(), warnings_as_notices():
-                result = solver.minimize(
-                    problem, gtol=tol, maxiter=maxiter, maxtime=maxtime, callback=meter.follow(method), checkpoint=file
-                )
-            facts = facts_of_result(result, tol)
-            facts["accuracy"] = f"{accuracy(problem, result.x, task):.2%} of these samples"
-            try:  # before it is printed: the terminal may have gone
-                if save_weights_to:
-                    save_weights(save_weights_to, problem, result, task)
-                    facts["weights"] = str(save_weights_to)
-                if save_trace_to:
-                    save(save_trace_to, result.trace.to_csv)
-                    facts["trace"] = str(save_trace_to)
+            limits: dict[str, Any] = {"gtol": tol, "maxiter": maxiter, "maxtime": maxtime}
+            try:
+                with Meter(tol, quiet, done=done) as meter, said_in_one_line(), warnings_as_notices():
+                    result = solver.minimize(problem, **limits, callback=meter.follow(method), checkpoint=file)
+                keep()  # before it is printed: the terminal may have gone
+                facts["accuracy"] = f"{accuracy(problem, result.x, task):.2%} of these samples"
+            except KeyboardInterrupt:  # it came when the run had ended
+                keep()
+                raise
             finally:
-                describe(screen, facts)
+                if facts:
+                    describe(screen, facts)
             return exit_code(result.status, signals.code)
     except KeyboardInterrupt:
-        notices().print("interrupted" if result else "interrupted outside the fit: nothing saved")
+        there = checkpoint is not None and checkpoint.exists()
+        kept = f"{checkpoint} is there, for --resume" if there else "nothing saved"
+        notices().print("interrupted after the fit" if result else f"interrupted outside the fit: {kept}")
         return signals.code
 
 
@@ -160,20 +176,31 @@ def announce(screen: Console, file: Checkpoint, solver: Solver) -> int:
     with said_in_one_line():
         facts, past = read(path)
     told = f"{path}, {past.nit} iterations in {past.seconds:.3g} s"
-    if facts["method"] == type(solver).__name__ and past.nit and solver.resumed(past.rows[-1]) is None:
-        told += "; the method starts anew from the best point, without what it remembered"
+    if facts.get("method") == type(solver).__name__ and past.nit:  # else it is refused
+        with suppress(KeyError):
+            if solver.resumed(past.rows[-1]) is None:
+                told += "; the method starts anew from the best point, without what it remembered"
+            elif past.memory:
+                told += "; what its curvature remembered is not there: the steps may be others"
     describe(screen, {"resumed": told})
     return past.nit
 
 
 @contextmanager
 def warnings_as_notices() -> Iterator[None]:
-    """Print the warnings of a block as notices, each once and without a place in the code."""
-    with warnings.catch_warnings(record=True) as told:
+    """Print the warnings of a block as notices at once, each once and without a place in the code."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            with suppress(OSError):  # the terminal may have gone
+                notices().print(str(message))
+
+    with warnings.catch_warnings():
         warnings.simplefilter("default", CheckpointWarning)
+        warnings.showwarning = tell
         yield
-    for message in dict.fromkeys(str(warning.message) for warning in told):
-        notices().print(message)
 
 
 def facts_of(task: Task) -> dict[str, str]:

@@ -8,10 +8,11 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from gnsopt.checkpoint import refuse_other, refuse_values
+from gnsopt.checkpoint import refuse_other, refuse_unfit, refuse_values
 from gnsopt.cli.interrupt import unhurried
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.options import Task
+from gnsopt.cli.screen import notices
 from gnsopt.driver import Trace, new_result
 from gnsopt.files import remove_leftovers
 from gnsopt.point import COUNTS, Point
@@ -55,8 +56,9 @@ class KeptRuns:
         with said_in_one_line():
             facts, past = read(path)
             refuse_other(path, facts, facts_of(label, task, limits))
+            refuse_unfit(path, past, {})
             refuse_values(path, past, Point(task.problem(), past.x))
-        trace, status = Trace(rows=past.rows), Status(past.status or 0)
+            trace, status = Trace(rows=past.rows), Status(past.status or 0)
         return new_result(
             x=past.x,
             fun=past.fun,
@@ -77,6 +79,9 @@ class KeptRuns:
         x, g, rows = result.x, result.jac, list(result.trace)
         counts = {name: int(result[name]) for name in COUNTS}
         ended = float(rows[-1]["time"]), counts, (rows[0]["gnorm"],) * 2, int(result.status), result.message
+        if self.path(label).exists():  # it was not before the run
+            notices().print(f"{self.path(label)} was not written: another comparison has, meanwhile")
+            return
         with said_in_one_line(), unhurried():
             write(self.path(label), facts_of(label, task, limits), State(x, x, x, g, float(result.fun), rows, *ended))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -164,3 +166,15 @@ def check_writable(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
         raise Misuse(f"the folder {path.parent} cannot be written: name another one")
     if suffixes and path.suffix.lower() not in suffixes:
         raise Misuse(f"{path} must end in {' or '.join(suffixes)}: the ending tells the format")
+
+
+def check_distinct(read: Iterable[str | Path], written: dict[str, Path | None]) -> None:
+    """Refuse files that would be written over each other, or over what is read (names, or patterns of them)."""
+    found = (file for each in read for file in glob.glob(str(each), recursive=True))
+    taken = {os.path.realpath(file): "what is read" for file in found}
+    for option, path in written.items():
+        place = None if path is None else os.path.realpath(path)
+        if place in taken:
+            raise Misuse(f"{option} {path} would overwrite {taken[place]}: name another file")
+        if place is not None:
+            taken[place] = f"what {option} writes"

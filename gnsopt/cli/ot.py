@@ -17,7 +17,7 @@ from gnsopt.cli import ot_figure
 from gnsopt.cli.compare import FORMATS
 from gnsopt.cli.interrupt import interruptible
 from gnsopt.cli.misuse import Misuse, said_in_one_line
-from gnsopt.cli.options import MaxTime, Quiet, check_limits, check_writable
+from gnsopt.cli.options import MaxTime, Quiet, check_distinct, check_limits, check_writable
 from gnsopt.cli.places import Places, read_places
 from gnsopt.cli.saving import save
 from gnsopt.cli.screen import Meter, describe, notices, output
@@ -81,6 +81,7 @@ def ot(
     """
     check_writable(plan_to, (".csv", ".npz"))
     check_writable(figure, FORMATS)
+    check_distinct([source, target], {"--save-plan": plan_to, "--figure": figure})
     check_limits(tol, maxiter, maxtime)
     if method not in METHODS:
         raise Misuse(f"method {method!r} is unknown; {suggest(method, METHODS)}")

@@ -49,7 +49,10 @@ Build: TypeAlias = Callable[[Point], Curvature]
 
 @runtime_checkable
 class CurvatureModel(Protocol):
-    """Anything with ``start(x) -> (Point -> Curvature)``: what a run has to remember lives in the returned function."""
+    """Anything with ``start(x) -> (Point -> Curvature)``: what a run has to remember lives in the returned function.
+
+    A checkpoint does not hold it. A model whose matrix depends on the point alone says so by ``remembers = False``.
+    """
 
     def start(self, x: Point) -> Build:
         """Begin a run at `x`; refuse problems that lack what the model needs."""
@@ -75,6 +78,7 @@ def start(model: Any, x: Point) -> Build:
     TypeError
         If it is neither.
     """
+    x.counts.memory |= getattr(model, "remembers", True)
     if hasattr(model, "start"):
         return model.start(x)
     if callable(model):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,6 +49,7 @@ class Hutchinson:
     probes: int = 8
     kind: str = "hess"
     seed: int = 0
+    remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check number and name."""
@@ -81,6 +83,7 @@ class RowNorm:
     """
 
     kind: str = "hess"
+    remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the name."""

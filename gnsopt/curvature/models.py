@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import BFGS, SR1
@@ -59,6 +59,7 @@ class FromProblem:
     floor: float = 1e-8
     max_products: int = 20_000
     preconditioner: Any = None
+    remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse unknown solvers and accuracies outside (0, 1)."""
@@ -84,7 +85,7 @@ class FromProblem:
         """Resolve ``"auto"``, check that the problem offers the approximation, and begin a run."""
         objective, kind = x.objective, self.kind
         if kind == "auto" and objective.strategy is not None:
-            return Secant(objective.strategy).start(x)
+            return start(Secant(objective.strategy), x)
         if kind == "auto":
             kind = "gauss_newton" if not objective.convex and objective.offers("gauss_newton") else "hess"
         if kind == "diagonal" and not any(objective.offers(k) for k in ("hess", "hessp", "gauss_newton")):

@@ -122,6 +122,7 @@ class Engine:
         gram = form.base if isinstance(form, RankOneUpdate) else form
         offers = _offers(form, gram, x.metric) if self.method == "auto" else []  # "cg" by name stays free of matrices
         self._fresh = False
+        x.counts.memory |= bool(offers)
 
         def matvec(v: Array) -> Array:
             x.counts.nhessp += 1
@@ -149,6 +150,7 @@ class Engine:
     def _renewed(self, form: Form, x: Point, rule: Accuracy, renewal: Renewal) -> Shifted:
         """Conjugate gradients with the preconditioner that the user chose."""
         x.counts.choices["curvature"] += f", preconditioner: {renewal.name}"
+        x.counts.memory = True
 
         def product(v: Array) -> Array:
             x.counts.nhessp += 1

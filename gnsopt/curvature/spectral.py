@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
@@ -177,6 +178,7 @@ class Projected:
     """
 
     mode: str = "clip"
+    remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse unknown modes."""
@@ -239,6 +241,7 @@ class TopK:
     tol: float = 0.1
     max_products: int = 500
     seed: int = 0
+    remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse k < 1, accuracies outside (0, 1) and a basis that cannot hold k + 1 vectors."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -64,6 +65,7 @@ class Subsampled:
     theta: float = 0.25
     floor: float = 1e-3
     max_products: int = 20_000
+    remembers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse sizes, kinds, solvers and accuracies that make no sense."""

@@ -13,7 +13,7 @@ three trials replace a third to a half of the Newton steps: on separated data a 
 however small it is, and the search makes it as long as it should be (2 to 20 times as long, measured).
 
 Departures from [1]: the radius is `gamma0` at the most as long as bold steps are taken; it grows with damped ones. With
-several outputs (softmax) the bold step is damped by ``lam = |g|_*/1000``: the Hessian of decided samples is all but
+several outputs (softmax) the bold step is damped by ``lam = |g|_*/10^4``: the Hessian of decided samples is all but
 singular, and conjugate gradients would take most products for directions in which nothing is left to gain.
 
 Inexact solves leave a residual of ``min(eta, sqrt(|g|_* / |g_0|_*))``, for which the order is 3/2 where they do [2];
@@ -44,7 +44,7 @@ from gnsopt.solver import Solver
 # H is singular, rounding moves a step by 1/FIRM of it along the null space, so that the minimiser is the one next to
 # the start (at 1 it is off by a tenth, measured); a shift that stays holds back what decided samples leave to do.
 FIRM = 1e4
-SEVERAL = 1e3  # radius, in units of the metric, of the bold step for several outputs (1e2 to 1e4 do, measured)
+SEVERAL = 1e4  # radius, in units of the metric, of the bold step for several outputs (1e3 to 1e4 do, measured)
 SHORT = 1e-4  # a bold step that must be cut to less comes of a poor model: damped steps are better
 LEVEL = 1e-13  # relative decrease below which the rounding of a line counts: points are evaluated anew (chosen)
 
@@ -87,7 +87,7 @@ class LineNewton(Solver):
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
         """Yield points, with ``gamma``, ``lam``, ``ratio`` R, ``step`` t and ``trials``."""
-        curvature, gamma, first = start(self.curvature, x), self.gamma0, x.dual_norm or 1.0
+        curvature, gamma, first = start(self.curvature, x), self.gamma0, x.counts.first or x.dual_norm or 1.0
         several = getattr(x.objective, "k", 1) > 1
         while True:
             share = x.dual_norm / first
@@ -117,5 +117,5 @@ class LineNewton(Solver):
             yield x, {"gamma": accepted, "lam": lam, "ratio": R, "step": t, "trials": trial}
 
     def resumed(self, scalars: dict[str, float]) -> LineNewton | None:
-        """Return the solver itself after a step at the first radius: it then remembers nothing but rounding."""
+        """Return the solver itself after a step at the first radius: it then remembers rounding and its curvature."""
         return self if scalars["trials"] == 1 and scalars["gamma"] == self.gamma0 else None

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from gnsopt import (
 )
 from gnsopt.checkpoint import CheckpointWarning
 from gnsopt.driver import Clock
+from gnsopt.linalg.metric import DiagonalMetric
 from gnsopt.registry import PROBLEMS
 from gnsopt.solver import Solver
 from gnsopt.solvers import SOLVERS
@@ -89,6 +91,45 @@ def test_so_it_is_with_other_settings(path, solver):
     assert whole.nit > 4
     solver.minimize(problem(), maxiter=4, checkpoint=path)
     assert_same_run(solver.minimize(problem(), maxiter=30, checkpoint=Checkpoint(path, resume=True)), whole)
+
+
+POINTWISE = "auto fisher diagonal zero projected hutchinson row_norm exact:cg topk:2 subsampled:0.5".split()
+LEARNT = "majorizer secant sketch mfac kfac mkor adahessian sophia exact:nystrom lazy:5 subspace:3".split()
+
+
+@pytest.mark.parametrize("curvature", [*POINTWISE, *LEARNT])
+def test_a_curvature_of_the_point_alone_goes_on_and_the_file_tells_of_one_that_has_learnt(path, curvature):
+    solver = GradNormSmooth(curvature=curvature)
+    solver.minimize(problem(), maxiter=4, checkpoint=path)
+    assert Checkpoint(path).load().memory == (curvature in LEARNT)
+    solver.minimize(problem(), maxiter=4, checkpoint=Checkpoint(path, resume=True))
+    assert Checkpoint(path).load().memory == (curvature in LEARNT), "though it has made no step"
+    if curvature in POINTWISE:
+        found = solver.minimize(problem(), maxiter=9, checkpoint=Checkpoint(path, resume=True))
+        assert_same_run(found, solver.minimize(problem(), maxiter=9))
+
+
+def test_inexact_solves_remember_what_they_bought(path):
+    wide = Logistic(*datasets.make_logistic(300, 200, seed=0), l2=1e-3)
+    GradNormSmooth().minimize(wide, maxiter=1, checkpoint=path)
+    assert Checkpoint(path).load().memory, "preconditioners"
+
+
+@pytest.mark.parametrize("breaks", [1, 3])
+def test_their_residual_is_the_share_of_the_first_gradient_of_the_whole_run(path, breaks):
+    solver = SOLVERS[LINES](curvature="exact:cg")
+    whole = solver.minimize(problem())
+    assert solver.minimize(problem(), maxiter=breaks, checkpoint=path).nit == breaks
+    found = solver.minimize(problem(), checkpoint=Checkpoint(path, resume=True))
+    assert not Checkpoint(path).load().memory
+    assert (found.nit, found.nhessp) == (whole.nit, whole.nhessp)
+    np.testing.assert_allclose(found.trace["fun"], whole.trace["fun"], rtol=1e-13)
+
+
+def test_a_strategy_of_scipy_is_remembered_by_the_automatic_choice(path):
+    options = {"checkpoint": path, "maxiter": 3}
+    gnsopt.minimize(rosen, [-1.0, 2.0], jac=rosen_der, hess=scipy.optimize.BFGS(), method="gns", options=options)
+    assert Checkpoint(path).load().memory
 
 
 @pytest.mark.parametrize("which", WIDE)
@@ -311,6 +352,26 @@ def test_a_callback_that_raises_costs_nothing(path):
     assert Checkpoint(path).load().nit == 3
 
 
+@pytest.mark.parametrize("where", ["the certificate", "the writing"])
+def test_an_interrupt_after_the_last_step_costs_nothing(path, monkeypatch, where):
+    whole, moving, plain = GradNormSmooth().minimize(problem()), problem(), checkpoint.write
+    interrupts = iter([KeyboardInterrupt])
+
+    def interrupted(*args):
+        for error in interrupts:
+            raise error
+        return plain(*args) if where == "the writing" else False
+
+    if where == "the certificate":
+        moving.at_infinity = interrupted
+    else:
+        monkeypatch.setattr(checkpoint, "write", interrupted)
+    found = GradNormSmooth().minimize(moving, checkpoint=path)
+    assert found.status == Checkpoint(path).load().status == Status.INTERRUPTED
+    assert_array_equal(found.x, whole.x)
+    assert_same_run(GradNormSmooth().minimize(problem(), checkpoint=Checkpoint(path, resume=True)), whole)
+
+
 def full_disk(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -369,6 +430,37 @@ def test_a_file_that_is_there_is_not_overwritten(saved):
     assert saved.read_bytes() == before
 
 
+@pytest.mark.parametrize("other", [{"l2": 1e-2}, {}], ids=["another problem", "the same, further"])
+def test_what_another_run_has_written_meanwhile_is_not_overwritten(path, other):
+    runs = []
+
+    def meanwhile(x):
+        if not runs:  # neither had a file to go on from
+            runs.append(GradNormSmooth().minimize(problem(**other), checkpoint=path))
+            runs.append(path.read_bytes())
+
+    with pytest.warns(CheckpointWarning, match="another run has written it meanwhile: name another file") as told:
+        found = GradNormSmooth().minimize(
+            problem(), checkpoint=Checkpoint(path, iterations=1), callback=meanwhile, maxiter=3
+        )
+    assert len(told) == 1
+    assert found.nit == 3
+    assert path.read_bytes() == runs[1]
+
+
+def test_what_is_no_file_of_ours_is_not_overwritten_either(path):
+    with pytest.warns(CheckpointWarning, match="another run"):
+        GradNormSmooth().minimize(problem(), checkpoint=path, callback=lambda x: path.write_text("weights"))
+    assert path.read_text() == "weights"
+
+
+def test_a_file_that_was_removed_meanwhile_is_written_again(path):
+    found = GradNormSmooth().minimize(
+        problem(), checkpoint=Checkpoint(path, iterations=1), callback=lambda x: path.unlink(missing_ok=True)
+    )
+    assert Checkpoint(path).load().nit == found.nit
+
+
 @pytest.mark.parametrize(
     ("other", "told"),
     [
@@ -413,6 +505,38 @@ def test_another_solver_or_setting_is_refused_by_name(saved):
     assert "norm is inf there and 2 here" in refusal(saved, norm="2")
 
 
+@pytest.mark.parametrize(("kind", "change"), [("array", 1e-8), ("metric", 1e-3), ("part", 1e-8)])
+def test_arrays_among_the_settings_are_told_apart_to_the_last_entry(kind, change):
+    """NumPy prints long ones with dots, and eight digits."""
+
+    def facts(last):
+        d = np.ones(1200)
+        d[600] = last
+        metric = {"array": d, "metric": DiagonalMetric(d), "part": None}[kind]
+        return checkpoint.facts_of(
+            problem(), GradNormSmooth(Holds((d,)) if kind == "part" else "auto", metric=metric), "2"
+        )
+
+    assert facts(1.0) == facts(1.0) != facts(1.0 + change)
+
+
+@dataclass(frozen=True)
+class Holds:
+    """A curvature with arrays in it."""
+
+    parts: tuple
+
+    def start(self, x):
+        return gnsopt.curvature.exact.start(x)
+
+
+def test_the_file_of_a_run_with_an_array_is_its_own(path):
+    solver = GradNormSmooth(metric=np.arange(1.0, 8.0))
+    solver.minimize(problem(), checkpoint=path, maxiter=2)
+    assert "metric is array of shape (7,)" in refusal(path, solver=GradNormSmooth(metric=np.arange(2.0, 9.0)))
+    assert solver.minimize(problem(), checkpoint=Checkpoint(path, resume=True)).success
+
+
 def test_an_object_without_a_name_is_the_same_in_the_next_process(path):
     class Curvature:
         def start(self, x):
@@ -452,6 +576,71 @@ def test_another_format_is_refused_with_both_versions(saved):
 def test_a_file_of_another_version_of_the_same_format_is_read(saved):
     rewrite(saved, lambda header: header.update(gnsopt="0.0.1"))
     assert GradNormSmooth().minimize(problem(), checkpoint=Checkpoint(saved, resume=True)).success
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"counts": None}, "damaged"),
+        ({"first": None}, "damaged"),
+        ({"first": [1.0]}, "damaged"),
+        ({"seconds": None}, "seconds=None is no number"),
+        ({"fun": "0"}, "fun='0' is no number"),
+        ({"status": "0"}, "status='0' is no number"),
+        ({"counts": {"nfev": 1.5e300, "njev": None}}, "njev=None is no number"),
+        ({"counts": {"nfev": 1}}, "its count nhessp is missing or unknown"),
+        ({"facts": 3}, "damaged"),
+    ],
+    ids=str,
+)
+def test_a_header_that_was_not_written_by_us_is_refused(saved, change, told):
+    rewrite(saved, lambda header: header.update(change))
+    assert told in refusal(saved)
+
+
+@pytest.mark.parametrize("column", ["fun", "time", "gamma"])
+def test_a_trace_that_lacks_a_column_is_refused(saved, column):
+    with np.load(saved) as file:
+        arrays = {name: file[name] for name in file.files if name != f"trace/{column}"}
+    np.savez(saved, **arrays)
+    assert column in refusal(saved)
+
+
+def test_points_of_another_size_are_refused(saved):
+    with np.load(saved) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(saved, **arrays | {name: arrays[name][:-1] for name in state.ARRAYS})
+    assert "its points have 6 entries" in refusal(saved)
+
+
+def test_names_that_a_file_has_are_those_of_its_format(path):
+    """Whoever changes one of them must raise `state.FORMAT`."""
+    read = {"gns": {"gamma", "ratio"}, "super-newton": {"H"}, "gradient": {"L"}, LINES: {"trials", "gamma"}}
+    for name, columns in read.items():
+        SOLVERS[name]().minimize(problem(), maxiter=2, checkpoint=Checkpoint(path))
+        found = Checkpoint(path).load()
+        assert columns | {"nit", "fun", "gnorm", "time"} < set(found.rows[-1])
+        assert set(found.counts) == {"nfev", "njev", "nhev", "nhessp", "nsolve"}
+        path.unlink()
+    assert state.FORMAT == 1
+    assert state.HEADER == ("fun", "seconds", "counts", "first", "status", "message", "memory")
+    assert state.ARRAYS == ("x", "previous", "best", "jac")
+
+
+def test_arrays_of_something_else_are_not_to_be_removed(tmp_path):
+    other = tmp_path / "other.npz"
+    np.savez(other, weights=np.zeros(7))
+    told = refusal(other)
+    assert "arrays of something else: name another" in told
+    assert "remove" not in told
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    for place in ("x" * 300 + ".npz", "x" * 300 + "/run.npz"):
+        with pytest.raises(ValueError, match="checkpoint: .*x"):
+            GradNormSmooth().minimize(problem(), checkpoint=tmp_path / place)
+        with pytest.raises(ValueError, match="checkpoint: .*x"):
+            Checkpoint(tmp_path / place).load()
 
 
 def test_no_checkpoint_is_refused(saved, tmp_path):

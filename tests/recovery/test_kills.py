@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sklearn.datasets import dump_svmlight_file
 import gnsopt
 from experiments import config, results, storage, sweep
 from experiments import run as runner
-from gnsopt import Checkpoint, Logistic, Point, Status, datasets
+from gnsopt import Checkpoint, Logistic, Point, Status, cli, datasets
 from gnsopt.cli import app, interrupt
 from gnsopt.cli.interrupt import heed, interruptible, unhurried
 from gnsopt.cli.misuse import Misuse
@@ -165,6 +166,104 @@ def test_resuming_says_what_it_does(gns):
     assert "starts anew from the best point" in out
 
 
+@pytest.mark.parametrize(("method", "lost"), [("gns", False), ("gns:secant", True), ("gns:exact:nystrom", True)])
+def test_resuming_says_that_what_a_curvature_remembers_is_lost(gns, method, lost):
+    gns(f"fit iris --method {method} --checkpoint c.npz --maxiter 1")
+    _, out, _ = gns(f"fit iris --method {method} --checkpoint c.npz --resume")
+    assert ("what its curvature remembered is not there" in out) == lost
+
+
+AT_THE_END = {  # what runs after the last step, and whether the file has that step
+    "the last checkpoint": ("gnsopt.checkpoint.write", 7),
+    "the summary": ("gnsopt.cli.fit.facts_of_result", 0),
+    "the saving": ("numpy.savez", 0),
+    "the accuracy": ("gnsopt.cli.fit.accuracy", 0),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_END)
+def test_a_signal_after_the_last_step_does_not_cost_the_weights(gns, monkeypatch, name):
+    place, status = AT_THE_END[name]
+    module, _, function = place.rpartition(".")
+    plain, came = getattr(sys.modules[module], function), []
+
+    def interrupted(*args, **options):
+        if not came and not (name == "the saving" and "weights" not in options):
+            came.append(1)
+            signal.raise_signal(signal.SIGTERM)
+        return plain(*args, **options)
+
+    monkeypatch.setattr(sys.modules[module], function, interrupted)
+    code, out, err = gns("fit iris --method gns --checkpoint c.npz --save-weights w.npz --save-trace t.csv --quiet")
+    assert came
+    assert code == 143
+    kept = Checkpoint("c.npz").load()
+    assert kept.status == status
+    with np.load("w.npz") as saved:
+        assert_array_equal(saved["weights"].ravel(), kept.best)
+    with open("t.csv", newline="") as trace:
+        assert len(list(csv.DictReader(trace))) == len(kept.rows)
+    assert ("interrupted after the fit" in err) == (status == 0)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_signal_outside_the_fit_says_what_is_there(gns, monkeypatch, kept):
+    if kept:
+        gns("fit iris --method gns --checkpoint c.npz --maxiter 2")
+    monkeypatch.setattr(sys.modules["gnsopt.cli.fit"], "describe", lambda *_: signal.raise_signal(signal.SIGTERM))
+    code, _, err = gns("fit iris --method gns --checkpoint c.npz --resume")
+    assert code == 143
+    assert err.strip() == f"interrupted outside the fit: {'c.npz is there, for --resume' if kept else 'nothing saved'}"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_at_once(gns, monkeypatch):
+    Path("runs").mkdir()
+    plain = gnsopt.Softmax.grad
+
+    def removed(*args):
+        shutil.rmtree("runs", ignore_errors=True)
+        return plain(*args)
+
+    monkeypatch.setattr(gnsopt.Softmax, "grad", removed)
+    command = "fit iris --method gradient --checkpoint runs/c.npz --checkpoint-every 0 --maxiter 8"
+    _, _, err = gns(command)
+    lines = err.splitlines()
+    told = [number for number, line in enumerate(lines) if "runs/c.npz was not written" in line]
+    assert len(told) == 1
+    assert told[0] < next(number for number, line in enumerate(lines) if "iteration 8" in line)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (
+            "fit iris --checkpoint c.npz --save-weights ./c.npz",
+            "--checkpoint c.npz would overwrite what --save-weights",
+        ),
+        ("fit shard-*.npz --save-weights shard-1.npz", "--save-weights shard-1.npz would overwrite what is read"),
+        ("ot a.csv b.csv --save-plan b.csv", "--save-plan b.csv would overwrite what is read"),
+    ],
+)
+def test_files_are_not_written_over_each_other(gns, command, told):
+    for name in ("shard-1.npz", "shard-2.npz", "a.csv", "b.csv"):
+        Path(name).write_text("1,2")
+    code, _, err = gns(command)
+    assert (code, err.count("\n")) == (2, 1)
+    assert told in err
+
+
+def test_a_signal_after_a_command_has_nothing_to_end(monkeypatch):
+    before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+    monkeypatch.setattr(cli, "app", lambda: sys.exit(0))
+    try:
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert all(signal.getsignal(number) == signal.SIG_IGN for number in before)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -248,6 +347,33 @@ def test_a_method_that_was_interrupted_has_not_run(gns, monkeypatch, when):
     monkeypatch.setattr(gnsopt.SuperNewton, "minimize", plain)
     code, out, err = gns(f"{command} --resume")
     assert [name for name in ("gns", "super-newton", "gradient") if f"{name} (" in err] == ["super-newton", "gradient"]
+
+
+@pytest.mark.parametrize("place", ["gnsopt.cli.compare.report", "gnsopt.cli.kept_runs.write"])
+def test_a_signal_in_the_table_or_the_keeping_does_not_uncount_the_runs(gns, monkeypatch, place):
+    """While a run is kept: it is kept and counted, then the comparison ends."""
+    module, _, function = place.rpartition(".")
+    module = sys.modules[module]  # the package has the command by this name
+    plain = getattr(module, function)
+    monkeypatch.setattr(module, function, lambda *a: signal.raise_signal(signal.SIGTERM) or plain(*a))
+    code, _, err = gns("compare iris --methods gns,super-newton --no-figure --save-runs runs")
+    assert code == 143
+    assert len(os.listdir("runs")) == (2 if function == "report" else 1)
+    assert err.splitlines()[-1] == f"interrupted: {len(os.listdir('runs'))} of 2 methods have run"
+
+
+def test_a_comparison_does_not_overwrite_what_another_one_has_kept_meanwhile(gns, monkeypatch):
+    plain = gnsopt.GradNormSmooth.minimize
+
+    def meanwhile(*args, **options):
+        Path("runs", "gns.npz").write_text("theirs")
+        return plain(*args, **options)
+
+    monkeypatch.setattr(gnsopt.GradNormSmooth, "minimize", meanwhile)
+    code, out, err = gns("compare iris --methods gns --no-figure --save-runs runs")
+    assert (code, "gns " in out) == (0, True)
+    assert "runs/gns.npz was not written: another comparison has, meanwhile" in err
+    assert Path("runs", "gns.npz").read_text() == "theirs"
 
 
 # ---------------------------------------------------------------------------------------------------- signals
@@ -484,6 +610,14 @@ def test_what_a_killed_sweep_was_writing_is_removed_by_the_next(go):
     assert len(list(go.cells[0].parent.iterdir())) == 1
     assert go()[0] == 0
     assert sorted(go.cells[0].parent.iterdir()) == sorted(go.cells)
+
+
+def test_an_interrupt_before_the_sweep_is_a_line(go, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    assert go() == (130, "interrupted: nothing was going on")
 
 
 def test_results_of_another_format_are_refused(go):
