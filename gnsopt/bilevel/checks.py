@@ -72,7 +72,8 @@ def mu_holds(problem: BilevelProblem, theta: Array, x: Array) -> bool:
     """
     try:
         for block, part in zip(problem.blocks, problem.split(x), strict=True):
-            check_mu(block, theta, Point(block.objective(theta), part))
+            if block.offers("mu"):
+                check_mu(block, theta, Point(block.objective(theta), part))
     except ValueError:
         return False
     return True

@@ -149,7 +149,7 @@ class Block:
     def refine(self, factor: float, *, gradient: bool = False) -> bool:
         """Reduce the error of the value, or of the hypergradient, by about `factor`; return whether it became less."""
         rho, residual = self.rho, self.gradient
-        if not self.certified and gradient and rho >= self.drift:
+        if not self.certified and gradient and rho >= self.drift and self.gx.any():
             self.adjoint(rho / factor)
             return self.rho < rho
         if self.exhausted:
@@ -232,8 +232,8 @@ class Block:
         """Return the bound (estimate) of the error of z; `cross` is ``|J' q|``."""
         if not self.certified:
             size = float(np.linalg.norm(self.gx))
-            if size == 0:
-                return 0.0
+            if size == 0:  # at an unsolved x this tells nothing of the solution
+                return 0.0 if self.exhausted and not self.descent.stalled else np.inf
             if np.isnan(self._J):
                 along = as_vector(self.problem.cross_t(self.x, self.theta, self.gx), self.problem.d, "cross_t")
                 self._J = float(np.linalg.norm(along)) / size
@@ -354,6 +354,11 @@ class Evaluation:
     def exhausted(self) -> bool:
         """Whether no block can be solved more accurately."""
         return all(block.exhausted for block in self.blocks)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a block's solver gave up far above the limit of float64."""
+        return any(block.descent.stalled for block in self.blocks)
 
     @property
     def V(self) -> float:

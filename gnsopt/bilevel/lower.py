@@ -29,9 +29,10 @@ from gnsopt.solver import Solver, suggest
 from gnsopt.solvers import SOLVERS
 from gnsopt.solvers.named import find_solver
 
-STALLED = 25  # Newton iterations without a new low of the gradient norm: the limit of float64 (chosen)
+STALLED = 25  # Newton iterations without a new low of the gradient norm: float64's limit, or too hard (chosen)
 SLOW = 2000  # the same for methods of first order, whose gradient norm rises and falls (chosen)
 EPS = float(np.finfo(float).eps)
+NOISE = EPS**0.5  # gradient relative to the largest one, above which rounding does not explain a stall (chosen)
 FORGET = 1.5  # by which the largest rate met so far is lowered at each look (chosen)
 TIGHTEST = 1e-14  # relative residual that no adjoint solve is asked to beat
 KEPT = 40  # products after which a kept factor is given up as a preconditioner (chosen)
@@ -302,7 +303,7 @@ class Descent:
         self.point = Point(self.objective, x, solver.counts, IDENTITY)
         self._steps: Iterator[tuple[Point, dict[str, float]]] | None = None
         self._least = np.inf
-        self.exhausted = False  # float64 allows no smaller gradient
+        self.exhausted = False  # no smaller gradient can be had: at the limit of float64, or stalled
         self.stiffness = np.nan  # least |grad h| before a step over its length: curvature along the way
         self.iterations = 0
 
@@ -316,8 +317,13 @@ class Descent:
         """Rounding error of ``|grad h|``: relative to the largest one seen, whose terms are of the same size."""
         return EPS * self._solver.scale
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the solver gave up where rounding cannot be the reason."""
+        return self.exhausted and self._least > NOISE * self._solver.scale
+
     def to(self, target: float) -> None:
-        """Go on until ``|grad h| <= target``, or to the limit of float64 (`exhausted`).
+        """Go on until ``|grad h| <= target``, or until no more can be had (`exhausted`).
 
         Parameters
         ----------

@@ -10,7 +10,9 @@ At theta and at a trial ``theta+ = theta + s`` the values f are known to lie in 
 So accuracy is bought where, and only where, a decision needs it. s minimises a quasi-Newton model (see
 `gnsopt.bilevel.box_model`) in the problem's box cut with the cube ``|s_i| <= radius``. The first radius is a unit per
 variable, as these are logarithms in the usual problems, and the usual rules follow: doubled where a step to the edge of
-the cube brought three quarters of what the model promised, halved where it certainly brought less than one.
+the cube brought three quarters of what the model promised, halved where it certainly brought less than one. Where a
+step to the edge brought less than three quarters, or two trials were rejected, z may be at fault and is refined; where
+a trial is too hard to solve, the next one is nearer.
 
 Departures from MAID [1]: the corrected value makes the width of the interval quadratic in the lower accuracy instead of
 linear; MAID's test is two-way and answers an inaccurate value with a shorter step; the step is free, because the
@@ -26,19 +28,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.arguments import as_number, shown
 from gnsopt.bilevel.box_model import BoxModel, steepest
 from gnsopt.bilevel.hypergradient import Evaluation, Oracle
 from gnsopt.bilevel.run import EndOfRun, Iterate, Method, Run
 
 GOOD, POOR = 0.75, 0.25  # shares of the promised decrease at which the radius is doubled and halved (usual)
+STEEP = 0.9  # share of the slope at the end of a step that contradicts a floor of f (chosen)
 FARTHEST = 1e100  # radius beyond which norms overflow, where f has no lower bound
 REFINE = 10.0  # a refinement divides the lower gradient by this: E falls by its square (chosen)
-UNDECIDED, REFUSED = "undecided", "refused"  # why a search found nothing: accuracy, or its limit of trials
+UNDECIDED, REFUSED = "undecided", "refused"  # a search found nothing: f is flat beside its errors, or steep
 
 
 @dataclass(frozen=True)
@@ -85,38 +90,45 @@ class MaidQN(Method):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        if not 0 < self.lam < 0.5:
-            raise ValueError(f"lam={self.lam} must lie in (0, 1/2)")
-        if not (isinstance(self.memory, int) and self.memory >= 0):
-            raise ValueError(f"memory={self.memory!r} must be an integer >= 0")
-        if not (isinstance(self.max_trials, int) and self.max_trials >= 1 and self.radius > 0):
-            raise ValueError(f"max_trials={self.max_trials!r} must be an integer >= 1, radius={self.radius!r} positive")
-        for name in ("first", "share", "angle", "forcing"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must lie in (0, 1)")
+        tops = {"lam": 0.5, "first": 1.0, "share": 1.0, "angle": 1.0, "forcing": 1.0, "radius": np.inf}
+        for name, top in tops.items():
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 < as_number(value, name) < top):
+                raise ValueError(f"{name}={shown(value)} must be a number in (0, {top:g})")
+        for name, least in (("memory", 0), ("max_trials", 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+                raise ValueError(f"{name}={shown(value)} must be an integer >= {least}")
 
     def iterates(self, run: Run) -> Iterator[Iterate]:
         """Yield the start and the accepted iterates, with the next ``radius``, ``refined`` and ``rejected``."""
         oracle = Oracle(run, self.lower_solver, self.linear, self.forcing)
-        B, radius, careful = BoxModel(self.memory), self.radius, False
+        B, radius, careful, floor = BoxModel(self.memory), self.radius, False, False
         now = oracle.at(run.theta)
         now.solve(self.first * now.start)
         self.sharpen(now, run)
         yield now.iterate(radius=np.nan, refined=0, rejected=0)
         while True:
             after, radius, refined, rejected = self.search(oracle, run, now, B, radius, careful)
-            if isinstance(after, str):  # a careful steepest step with a z of sufficient accuracy is one of descent
-                bare = careful and not len(B)
+            if isinstance(after, str):  # without a box a careful steepest step with a sharp z is one of descent
+                bare, floor = careful and not len(B), floor or after == UNDECIDED
                 careful = True
                 B.forget()
                 if not now.refine(REFINE, gradient=True) and bare:
-                    sharp = now.error <= self.angle * run.stationarity(now.theta, now.z)
-                    raise EndOfRun("step-failure" if after == REFUSED and sharp else "accuracy-floor")
+                    raise EndOfRun(self.verdict(floor, now, run))
                 continue
             self.sharpen(after, run)
             B.update(after.theta - now.theta, after.z - now.z)
-            now, careful = after, False
+            now, careful, floor = after, False, False
             yield now.iterate(radius=radius, refined=refined, rejected=rejected)
+
+    def verdict(self, floor: bool, now: Evaluation, run: Run) -> str:
+        """Return the status at an iterate from which neither a step nor a refinement leads on."""
+        size = run.stationarity(now.theta, now.z)
+        if not np.isfinite(size):
+            return "not-finite"
+        rough = self.angle * size < now.error < np.inf
+        return "accuracy-floor" if (floor or rough) and not now.stalled else "step-failure"
 
     @staticmethod
     def step(B: BoxModel, now: Evaluation, run: Run, radius: float, careful: bool) -> tuple[Array, float]:
@@ -189,8 +201,11 @@ class MaidQN(Method):
             if Vp + Ep <= V - E - m:
                 if V - Vp + E + Ep < POOR * promised:
                     radius = 0.5 * edge
-                elif V - Vp > GOOD * promised and edge >= 0.99 * radius:
-                    radius = min(2 * radius, FARTHEST)
+                elif edge >= 0.99 * radius:
+                    if V - Vp > GOOD * promised:
+                        radius = min(2 * radius, FARTHEST)
+                    elif after.refine(REFINE, gradient=True):  # else a rough z promises too much for ever
+                        refined += 1
                 return after, radius, refined, rejected
             known = oracle.certified or E + Ep <= hoped  # an estimate wider than what is at stake refuses nothing
             if (Vp - Ep > V + E - m and known) or not np.isfinite(Vp):
@@ -200,11 +215,20 @@ class MaidQN(Method):
                     refined += 1
                     continue
                 rejected += 1
+                if rejected == 2:
+                    now.refine(REFINE, gradient=True)  # the parabola through V and z did not hold
                 curve = 2 * (Vp - V + hoped)  # of the parabola through V, -hoped and V+ at the trial
                 radius = edge * (float(np.clip(hoped / curve, 0.1, 0.5)) if curve > 0 and hoped > 0 else 0.3)
                 continue
             refined += 1
             side, other = (after, now) if Ep >= E else (now, after)
             if not side.refine(REFINE) and not other.refine(REFINE):
-                return UNDECIDED, first, refined, rejected
+                flat = after.z @ s > STEEP * (now.z @ s)
+                if Ep > hoped and (after.stalled or Ep > REFINE * E):  # too hard to solve there
+                    rejected, radius = rejected + 1, 0.3 * edge
+                elif not flat and not rejected:  # too short to be seen
+                    first = radius = REFINE * edge
+                else:
+                    return UNDECIDED if flat else REFUSED, first, refined, rejected
+                after = None
         return REFUSED, first, refined, rejected

@@ -103,8 +103,8 @@ def minimize(
     keep_theta : bool, default=False
         Keep the iterates in ``result.trace.x``.
     check : bool, default=True
-        Call every oracle once at the start and check shapes, finiteness and `mu`; and `mu` at a certified result,
-        which is none where `mu` is wrong (status ``"wrong-mu"``).
+        Call every oracle once at the start and check shapes, finiteness and `mu`; and `mu` at the result, which
+        is none where `mu` is wrong (status ``"wrong-mu"``).
     **options : dict
         Fields of the method.
 
@@ -171,9 +171,10 @@ def minimize(
     seconds, work = (np.inf if limit is None else float(limit) for limit in (maxtime, maxwork))
     run = Run(problem, theta, low, high, float(tol), bool(certified), seconds, work)
     result = drive(solver, run, maxiter=int(maxiter), callback=callback, keep_theta=keep_theta)
-    if result.certified and check and not mu_holds(problem, result.theta, result.x):
+    if check and not mu_holds(problem, result.theta, result.x):
         result.certified = False
-        result.status = "interrupted" if result.status == "interrupted" else "wrong-mu"
+        if result.status not in ("interrupted", "not-finite", "not-convex"):
+            result.status = "wrong-mu"
     return result
 
 

@@ -523,6 +523,8 @@ def as_bounds(bounds: Any, d: int) -> tuple[Array, Array]:
     except (TypeError, ValueError):
         shape = f"a pair (lower, upper), each a number or of shape ({d},)"
         raise ValueError(f"bounds={shown(bounds)} must be {shape}") from None
-    if not (low < high).all():  # NaN is neither
-        raise ValueError("bounds: every lower bound must be below its upper bound")
+    wrong = np.flatnonzero(~(low < high))  # NaN is neither
+    if wrong.size:
+        j = int(wrong[0])
+        raise ValueError(f"bounds: [{low[j]:g}, {high[j]:g}] of theta[{j}] must be a lower bound below an upper one")
     return low, high

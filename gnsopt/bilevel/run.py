@@ -237,10 +237,8 @@ class _Book:
         run, seconds, pause = self.run, self.run.seconds, time.perf_counter()
         self.last, self.nit, now.work = now, self.nit + 1, run.work.total
         size = run.stationarity(now.theta, now.z)
-        row = {"nit": self.nit, "fun": now.fun, "gnorm": size, "time": seconds, "work": run.work.total}
-        bounds = {"low": now.low, "high": now.high, "error": now.error}
-        self.trace.append({**row, **bounds, **now.scalars}, now.theta)
-        if not now.finite:
+        self.trace.append(_row(now, self.nit, size, seconds), now.theta)
+        if not (now.finite and np.isfinite(size)):
             raise EndOfRun("not-finite")
         if self.best is None or now.high <= self.best.high:
             self.best = now
@@ -257,15 +255,21 @@ class _Book:
         run.spend()
 
 
+def _row(now: Iterate, nit: int, size: float, seconds: float) -> dict[str, float]:
+    row = {"nit": nit, "fun": now.fun, "gnorm": size, "time": seconds, "work": now.work}
+    return {**row, "low": now.low, "high": now.high, "error": now.error, **now.scalars}
+
+
 def _result(method: Method, run: Run, end: Iterate | None, status: str, nit: int, trace: Trace) -> BilevelResult:
     if end is None:  # the budget or the lower level ended before the first iterate
         nan = np.full(run.problem.d, np.nan)
-        end = Iterate(run.theta, run.problem.start(), np.nan, -np.inf, np.inf, nan, np.nan)
+        end = Iterate(run.theta, run.problem.start(), np.nan, -np.inf, np.inf, nan, np.nan, work=run.work.total)
+        trace.append(_row(end, 0, np.nan, run.seconds), end.theta)
     return BilevelResult(
         theta=end.theta.copy(),
         x=end.x.copy(),
         fun=end.fun,
-        interval=(end.low, end.high),
+        interval=(float(end.low), float(end.high)),
         hypergradient=end.z.copy(),
         norm=run.stationarity(end.theta, end.z),
         error=end.error,

@@ -10,6 +10,7 @@ from paper_figures.drawing import curve, legend, panels
 from paper_figures.maid.common import WORK, best, reached
 
 QN, NEWTON = "maid-qn", "HOAG, geometric, Newton"
+AHEAD = 400.0  # work from which maid-qn is below HOAG on Newton's method
 SCHEDULES = ("HOAG, geometric", "HOAG, quadratic", "HOAG, cubic")
 
 
@@ -18,8 +19,9 @@ def draw(results: Results) -> Figure:
     figure, (left, right) = panels(2)
     for number, run in enumerate(results.runs):
         work = np.maximum(run["work"], 1)
-        curve(left, work, best(run), number, run.label)
-        curve(right, work, run["eps"], number, run.label)
+        settings = {"markevery": 1, "markersize": 7} if len(work) == 1 else {}  # a run without a step is a point
+        curve(left, work, best(run), number, run.label, **settings)
+        curve(right, work, run["eps"], number, run.label, **settings)
     left.set(xscale="log", yscale="log", xlabel=WORK, ylabel="validation loss, the best so far")
     right.set(xscale="log", yscale="log", xlabel=WORK, ylabel="bound or estimate of $\\|x_k - x^*(\\theta_k)\\|$")
     for panel in (left, right):
@@ -29,7 +31,7 @@ def draw(results: Results) -> Figure:
 
 
 def claim(results: Results) -> None:
-    """Accuracy falls along MAID; maid-qn is below HOAG with accelerated gradients below, level with Newton below."""
+    """Accuracy falls along MAID; maid-qn is below HOAG, on Newton's method from a fifteenth of the work on."""
     budget = results.runs[0].facts["solver.maxwork"]
     qn = results[QN]
     for name in SCHEDULES:
@@ -37,7 +39,8 @@ def claim(results: Results) -> None:
     maid = results["MAID"]
     assert np.all(np.diff(maid["fun"]) < 1e-12), "certified steps do not rise"
     if not results.quick:  # there maid-qn has made three steps when the work is done
-        assert reached(qn, budget) < 1.1 * reached(results[NEWTON], budget)
+        for work in np.geomspace(AHEAD, budget, 20):
+            assert reached(qn, work) < reached(results[NEWTON], work), work
         assert maid["eps_asked"][-1] < maid["eps_asked"][0]
 
 

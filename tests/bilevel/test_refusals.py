@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from gnsopt.bilevel import (
     BilevelProblem,
@@ -11,6 +12,7 @@ from gnsopt.bilevel import (
     CrossValidation,
     LogisticPenalties,
     MultiBlock,
+    TotalVariation,
     certify,
     minimize,
 )
@@ -46,6 +48,118 @@ def test_a_wrong_sign_of_cross_t_is_a_failed_step():
     assert not result.success
 
 
+def target(up, lower_factor=lambda t: 1.0, cross_t=lambda x, t, q: -q):
+    """h = (x - t)^2 / 2, times a factor, and any g(x)."""
+    return BilevelProblem(
+        n=1,
+        d=1,
+        lower=lambda x, t: (lower_factor(t) * 0.5 * float((x - t) @ (x - t)), lower_factor(t) * (x - t)),
+        hvp=lambda x, t: lambda v: v,
+        cross_t=cross_t,
+        upper=up,
+        mu=1.0,
+    )
+
+
+def three(x, t):
+    return 0.5 * float((x - 3) @ (x - 3)), x - 3, None
+
+
+def cliff(x, t):
+    return 0.5 * float((x - 3) @ (x - 3)) + (10.0 if x[0] >= 1.5 else 0.0), x - 3, None
+
+
+@pytest.mark.parametrize(
+    "problem", [target(three, lambda t: np.nan if t[0] >= 1.5 else 1.0), target(cliff)], ids=["domain", "jump"]
+)
+def test_the_edge_of_the_domain_is_no_minimum(problem):
+    result = minimize(problem, 0.0)
+    assert result.theta[0] == pytest.approx(1.5, abs=1e-3)
+    assert result.norm == pytest.approx(1.5, abs=1e-3)
+    assert result.status == "step-failure"
+
+
+def test_a_radius_too_short_to_be_seen_grows():
+    assert minimize(target(three), 0.0, radius=1e-300).status == "step-failure"
+    result = minimize(target(three), 0.0, radius=1e-20)
+    assert result.status == "stationary"
+    assert result.theta[0] == pytest.approx(3.0)
+
+
+def test_a_floor_of_the_values_is_still_one():
+    """With a constant of 1e8 float64 sees no decrease below 1e-8, so that theta is 1 within 1e-3 at the best."""
+    up = lambda x, t: (1e8 + 0.5 * float((x - 1) @ (x - 1)), x - 1, None)  # noqa: E731
+    result = minimize(target(up), 0.3, tol=1e-12)
+    assert result.success
+    assert result.theta[0] == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("late", range(3, 7))
+def test_a_hypergradient_whose_norm_overflows_is_no_success(late):
+    calls = iter(range(10**6))
+    problem = target(three, cross_t=lambda x, t, q: -q if next(calls) < late else np.full(1, 1e308))
+    result = minimize(problem, 0.0, tol=1e-14)
+    assert np.isfinite(result.norm)
+    assert result.success == (result.norm < 1e-6)
+
+
+def test_a_lower_level_that_is_too_hard_at_a_trial_is_no_floor():
+    rng = np.random.default_rng(2)
+    clean = np.kron(rng.random((4, 4)), np.ones((3, 3)))
+    problem = TotalVariation(clean, clean + 0.1 * rng.standard_normal(clean.shape))
+    result = minimize(problem, [-6, -3], tol=1e-5)
+    assert result.status == "stationary"
+    assert result.norm < 1e-5
+
+
+def test_an_upper_gradient_that_vanishes_at_an_unsolved_x_says_nothing():
+    """x* + 0.09 % is to be reached, and the first lower solve stops 0.4 % above x*, where g is zero."""
+    roots = np.roots([1.0, 0.0, 0.1, -0.3])
+    solution = float(roots[np.isreal(roots)].real[0])
+    aim = solution * (1 + 9e-4)
+    problem = BilevelProblem(
+        n=1,
+        d=1,
+        lower=lambda x, t: (float(x[0] ** 4 / 4 + 0.05 * x[0] ** 2 - t[0] * x[0]), x**3 + 0.1 * x - t),
+        hvp=lambda x, t: lambda v: (3 * x**2 + 0.1) * v,
+        cross_t=lambda x, t, q: -q,
+        upper=lambda x, t: (0.5 * max(aim - x[0], 0.0) ** 2, np.minimum(x - aim, 0.0), None),
+        mu=0.1,
+    )
+    result = minimize(problem, 0.3, tol=1e-6)
+    assert result.status == "stationary"
+    assert result.theta[0] > 0.3
+    roots = np.roots([1.0, 0.0, 0.1, -result.theta[0]])
+    x = float(roots[np.isreal(roots)].real[0])
+    assert max(aim - x, 0.0) / (3 * x**2 + 0.1) <= 1e-6
+
+
+def test_a_rough_slope_does_not_shorten_the_steps_for_ever():
+    X, y = load_digits(return_X_y=True)
+    first, second = np.array_split(np.random.default_rng(1).permutation(y.size), [y.size // 2])
+    problem = LogisticPenalties(X[first], y[first], X[second], y[second])
+    low, start, high = (-np.log(C * first.size) for C in (1e4, 1e-2, 1e-4))
+    result = minimize(problem, start, bounds=(low, high), maxiter=30)
+    assert result.status == "stationary"
+
+
+def test_a_run_without_an_iterate_has_a_row():
+    result = minimize(parabola(), 0.0, maxwork=1e-3)
+    assert result.status == "budget"
+    for name in ("nit", "fun", "gnorm", "time", "work", "low", "high", "error"):
+        assert result.trace[name].shape == (1,), name
+    assert result.trace["work"][0] == result.work
+    assert all(type(end) is float for end in minimize(parabola(), 0.0).interval)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "match"), [((np.nan, 1.0), r"\[nan, 1\] of theta\[0\]"), ((1.0, 1.0), r"\[1, 1\] of theta\[0\]")]
+)
+def test_a_wrong_box_is_named(bounds, match):
+    with pytest.raises(ValueError, match=match):
+        minimize(parabola(), 0.0, bounds=bounds)
+
+
 def test_an_unknown_error_is_not_stationary():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 3))
@@ -54,9 +168,23 @@ def test_an_unknown_error_is_not_stationary():
     assert result.status != "stationary" or result.norm + result.error <= 1e-6
 
 
-@pytest.mark.parametrize("options", [{"max_trials": 0}, {"radius": -1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_trials": 0},
+        {"radius": -1.0},
+        {"radius": "a"},
+        {"lam": "a"},
+        {"lam": 0.5},
+        {"first": None},
+        {"share": np.ones(2)},
+        {"max_trials": True},
+        {"memory": -1},
+        {"memory": 2.0},
+    ],
+)
 def test_limits_of_the_line_search_are_checked(options):
-    with pytest.raises(ValueError, match="max_trials"):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}="):
         MaidQN(**options)
 
 
@@ -86,6 +214,14 @@ def shrinking(mu):
         J_norm=lambda x, t: float(np.exp(t[0]) * np.linalg.norm(x)),
         bounds=(-5, 5),
     )
+
+
+@pytest.mark.parametrize("mu", [np.nan, -1.0, np.inf, 5.0])
+def test_a_mu_that_is_wrong_at_the_result_is_noticed_without_certificates_too(mu):
+    result = minimize(shrinking(lambda t: 1.0 if t[0] == 0 else mu), 0.0, tol=1e-4)
+    assert result.status == "wrong-mu"
+    assert not result.success
+    assert minimize(shrinking(lambda t: 1.0 if t[0] == 0 else mu), 0.0, tol=1e-4, check=False).status != "wrong-mu"
 
 
 @pytest.mark.parametrize("blocks", [1, 2])

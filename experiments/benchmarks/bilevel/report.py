@@ -51,9 +51,11 @@ def _verdicts(table: dict[tuple[str, str], Any]) -> list[str]:
         jacobi = table.get((task, "L-BFGS-B + implicit + Jacobi"))
         if mine and hoag:
             fast = mine["validation"][0] <= SLACK * hoag["validation"][-1]
-            lines.append(f"- {task}: maid-qn's first limit {'reaches' if fast else 'misses'} HOAG's last value")
+            lines.append(f"- {task}, seed 0: maid-qn's first limit {'reaches' if fast else 'misses'} HOAG's last value")
         if mine and jacobi:
             pairs = zip(mine["validation"][1:], jacobi["validation"][1:], strict=True)
             never = all(a <= SLACK * b for a, b in pairs)
-            lines.append(f"- {task}: maid-qn {'never loses' if never else 'loses'} to L-BFGS-B + implicit + Jacobi")
+            lines.append(
+                f"- {task}, seed 0: maid-qn {'never loses' if never else 'loses'} to L-BFGS-B + implicit + Jacobi"
+            )
     return lines
