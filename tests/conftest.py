@@ -38,3 +38,27 @@ def data():
         return datasets.load(name, **options)
 
     return load
+
+
+@pytest.fixture
+def folder(tmp_path, tmp_path_factory, monkeypatch):
+    """An empty folder to work in, and an environment without data folder, cache, colours or window size."""
+    for name in ("GNSOPT_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GNSOPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gns(folder, capsys):
+    """Run a command in this process: ``gns("fit iris") -> (exit code, output, errors)``."""
+    from gnsopt.cli import app
+
+    def run(command):
+        with pytest.raises(SystemExit) as end:
+            app(command.split(), prog_name="gnsopt")
+        written = capsys.readouterr()
+        return end.value.code, written.out, written.err
+
+    return run

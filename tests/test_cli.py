@@ -16,7 +16,6 @@ from sklearn.datasets import dump_svmlight_file
 
 import gnsopt
 from gnsopt import Logistic, Point, Softmax, Status, datasets
-from gnsopt.cli import app
 from gnsopt.cli.methods import CURVATURES
 from gnsopt.cli.misuse import Misuse
 from gnsopt.cli.options import read_l2, read_method
@@ -29,28 +28,7 @@ from gnsopt.solvers import SOLVERS
 from gnsopt.solvers.adaptive import RULES
 from gnsopt.solvers.target_surrogate import METRICS
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in, and an environment without data folder, cache, colours or window size."""
-    for name in ("GNSOPT_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GNSOPT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def gns(capsys):
-    """Run a command: ``gns("fit iris") -> (exit code, output, errors)``."""
-
-    def run(command):
-        with pytest.raises(SystemExit) as end:
-            app(command.split(), prog_name="gnsopt")
-        written = capsys.readouterr()
-        return end.value.code, written.out, written.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def facts(output):

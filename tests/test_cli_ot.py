@@ -13,32 +13,11 @@ from scipy.sparse import load_npz
 from scipy.spatial.distance import cdist
 
 from gnsopt import ot
-from gnsopt.cli import app
 from gnsopt.cli.misuse import Misuse
 from gnsopt.cli.ot_figure import plane
 from gnsopt.cli.places import read_places
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in, without colours or window size."""
-    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def gns(capsys):
-    """Run a command: ``gns("ot a.csv b.csv") -> (exit code, output, errors)``."""
-
-    def run(command):
-        with pytest.raises(SystemExit) as end:
-            app(command.split(), prog_name="gnsopt")
-        written = capsys.readouterr()
-        return end.value.code, written.out, written.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import gnsopt
 from experiments import config, results, storage, sweep
 from experiments import run as runner
 from gnsopt import Checkpoint, Logistic, Point, Status, cli, datasets
-from gnsopt.cli import app, interrupt
+from gnsopt.cli import interrupt
 from gnsopt.cli.interrupt import heed, interruptible, unhurried
 from gnsopt.cli.misuse import Misuse
 from gnsopt.cli.saving import save
@@ -27,29 +27,10 @@ from gnsopt.solvers import GradientMethod
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # seconds for what takes one: machines are busy
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder to work in."""
-    for name in ("GNSOPT_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def gns(capsys):
-    """Run a command in this process: ``gns("fit iris") -> (exit code, output, errors)``."""
-
-    def run(command):
-        with pytest.raises(SystemExit) as end:
-            app(command.split(), prog_name="gnsopt")
-        written = capsys.readouterr()
-        return end.value.code, written.out, written.err
-
-    return run
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
+    pytest.mark.usefixtures("folder"),
+]
 
 
 @pytest.fixture
