@@ -60,7 +60,7 @@ class LineNewton(Solver):
     metric : "auto", None, float, array of shape (n,) or (n, n), or Metric, default="auto"
         ``B`` of the norms, as in `GradNormSmooth`.
     gamma0 : float, default=0.1
-        First radius; after a damped step it doubles when R >= 2 and once more when R >= 16.
+        First radius; below it, and after a damped step, it doubles when R >= 2 and once more when R >= 16.
     flat : float, default=0.1
         Share of the slope at which a search along a line ends, in (0, 1).
     eta : float, default=0.1
