@@ -17,7 +17,7 @@ Three doors: ``GradNormSmooth(...).minimize(problem)``, ``gnsopt.minimize(proble
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gnsopt import blocks, constrained, curvature, datasets
 from gnsopt.blocks import RowBlocks
@@ -106,9 +106,18 @@ __all__ = [
     "minimize",
 ]
 
+if TYPE_CHECKING:  # a __getattr__ that type checkers saw would give a type to every misspelt name
+    from gnsopt import bilevel as bilevel
+    from gnsopt import diagnostics as diagnostics
+    from gnsopt import estimators as estimators
+    from gnsopt import ot as ot
+    from gnsopt import plotting as plotting
+    from gnsopt import registry as registry
+    from gnsopt import testing as testing
+else:
 
-def __getattr__(name: str) -> Any:
-    """Import `gnsopt.estimators` at its first use: it needs scikit-learn, which takes a while to load."""
-    if name == "estimators":
-        return importlib.import_module("gnsopt.estimators")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        """Import a package that is needed less often, or takes a while to load, at its first use."""
+        if name in ("bilevel", "diagnostics", "estimators", "ot", "plotting", "registry", "testing"):
+            return importlib.import_module(f"gnsopt.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -137,6 +137,12 @@ def test_import_is_light():
     assert not heavy, f"`import gnsopt` also imports {sorted(heavy)}: import them where they are used"
 
 
+@pytest.mark.parametrize("name", ["bilevel", "diagnostics", "estimators", "ot", "plotting", "registry", "testing"])
+def test_a_package_that_is_not_imported_comes_at_its_first_use(name):
+    code = f"import gnsopt, sys; late = 'gnsopt.{name}' not in sys.modules; print(late, gnsopt.{name}.__name__)"
+    assert run("-c", code).split() == ["True", f"gnsopt.{name}"]
+
+
 def test_every_module_is_packaged(tmp_path):
     project, lib = tmp_path / "project", tmp_path / "lib"
     shutil.copytree(ROOT / "gnsopt", project / "gnsopt", ignore=shutil.ignore_patterns("__pycache__"))

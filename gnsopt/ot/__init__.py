@@ -23,7 +23,7 @@ methods              `Auto`, `Newton`, `Sinkhorn`, `SinkhornNewtonSparse`: solve
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gnsopt.ot.auto import Auto
 from gnsopt.ot.constrained import Constraint
@@ -71,9 +71,12 @@ __all__ = [
     "value_gradients",
 ]
 
+if TYPE_CHECKING:  # a __getattr__ that type checkers saw would give a type to every misspelt name
+    from gnsopt.ot.sparsity import sparsity_constrained
+else:
 
-def __getattr__(name: str) -> Any:
-    """Import what is needed less often at its first use."""
-    if name == "sparsity_constrained":
-        return importlib.import_module("gnsopt.ot.sparsity").sparsity_constrained
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        """Import what is needed less often at its first use."""
+        if name == "sparsity_constrained":
+            return importlib.import_module("gnsopt.ot.sparsity").sparsity_constrained
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
