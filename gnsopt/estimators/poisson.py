@@ -110,7 +110,7 @@ class PoissonRegressor(RegressorMixin, Linear):
             x0 = np.append(np.zeros(problem.n - 1), np.log(mean))
         self.result_ = self._run(problem, x0)
         x, d = self.result_.x, problem.n - int(self.fit_intercept)
-        self.coef_, self.intercept_ = x[:d].copy(), float(x[d]) if self.fit_intercept else 0.0
+        self.coef_, self.intercept_ = x[:d].copy(), x[d] if self.fit_intercept else np.float64(0.0)
         self.n_iter_ = int(self.result_.nit)
         return self
 

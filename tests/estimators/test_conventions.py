@@ -52,6 +52,14 @@ def test_in_a_calibrated_classifier(cancer):
     assert model.score(X, y) > 0.97
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_the_intercept_has_the_type_of_the_coefficients(fit_intercept):
+    """As scikit-learn's own array, whose tests ask it for its dtype."""
+    X, y = load_iris(return_X_y=True)
+    model = PoissonRegressor(fit_intercept=fit_intercept).fit(X, y)
+    assert isinstance(model.intercept_, np.float64)
+
+
 @pytest.mark.parametrize(
     "model", [LogisticRegression(C=2.0), LogisticRegressionPath(Cs=2), PoissonRegressor(alpha=0.1)]
 )

@@ -7,7 +7,6 @@ import scipy.optimize
 
 import gnsopt
 from gnsopt.solver import RUN_OPTIONS
-from tests.peers.suite import not_applicable
 
 METHODS = {
     "newton-cg": gnsopt.GradNormSmooth(),
@@ -21,8 +20,8 @@ CONSTRAINED = {"trust-constr": gnsopt.AdaSketchNewton()}
 
 
 def naming(methods):
-    """Return the scope of the tests that are of one of these methods, or name one where they go over several."""
-    names = re.compile("|".join(methods), re.IGNORECASE)
+    """Return the scope of the tests that are of one of these methods, or name one where they go over several or all."""
+    names = re.compile("|".join([*methods, "MINIMIZE_METHODS"]), re.IGNORECASE)
 
     def scope(item):
         method = getattr(item, "callspec", None) and item.callspec.params.get("method")
@@ -41,15 +40,14 @@ class Optimize:
         return getattr(scipy.optimize, name)
 
     def minimize(self, *args, method=None, options=None, **keywords):
-        """Call SciPy's with the method's substitute."""
+        """Call SciPy's with the method's substitute, without the options that SciPy's method alone has."""
         solver = self.methods.get(str(method).lower())
         if solver is None:
             return scipy.optimize.minimize(*args, method=method, options=options, **keywords)
         self.suite.used = True
         options = dict(options or {})
         keep = options.pop("return_all", False)
-        for name in set(options).difference(RUN_OPTIONS, solver.settings()):
-            not_applicable(f"asks for the option {name} of SciPy's method")
+        options = {name: value for name, value in options.items() if name in (*RUN_OPTIONS, *solver.settings())}
         result = scipy.optimize.minimize(*args, method=solver, options=options | {"keep_x": keep}, **keywords)
         if keep:
             result.allvecs = result.trace.x

@@ -14,6 +14,12 @@ import pytest
 
 PASSED, APART, FAILED = "passed", "not applicable", "failed"
 UNTOUCHED = "calls nothing that ours stands in for"
+OTHER_ARRAYS = "array_api.*(torch|cupy|array_api_strict|dpnp)"  # in names of tests of scikit-learn
+
+
+def name_of(item):
+    """Return the name of a test in its module, with its class and its parameters."""
+    return item.nodeid.partition("::")[2]
 
 
 def not_applicable(reason):
@@ -38,6 +44,7 @@ class Suite:
     apart: tuple[tuple[str, str], ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     used: bool = False
+    collected: set[str] = field(default_factory=set)
     outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
@@ -49,6 +56,11 @@ class Suite:
     def version(self):
         """The installed version of the peer, and of Python, which some tests ask for."""
         return f"{version(self.peer)} on Python {sys.version_info.major}.{sys.version_info.minor}"
+
+    @property
+    def complete(self):
+        """Whether all tests of the module were run: options of pytest and Ctrl-C leave some out."""
+        return self.collected == {*self.outcomes}
 
     def load(self, **instead):
         """Return the tests and fixtures of a fresh copy of the module, imported while names elsewhere are replaced.
@@ -65,8 +77,19 @@ class Suite:
 
     def reason(self, item, pairs):
         """Return the reason of the first pair whose pattern is found in the item's name."""
-        name = item.nodeid.partition("::")[2]
+        name = name_of(item)
         return next((reason for pattern, reason in pairs if re.search(pattern, name)), None)
+
+
+class With:
+    """A module with some of its functions replaced."""
+
+    def __init__(self, module, **instead):
+        self._module = module
+        self.__dict__.update(instead)
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)
 
 
 def find(peer_module):

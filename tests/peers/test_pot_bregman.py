@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gnsopt import ot as ours
-from tests.peers.suite import Suite, collected, not_applicable
+from tests.peers.suite import Suite, With, collected, not_applicable
 from tests.peers.table import check
 
 if not os.environ.get("POT_TESTS") or importlib.util.find_spec("ot") is None:
@@ -145,17 +145,6 @@ def divergence(X_s, X_t, reg, a=None, b=None, metric="sqeuclidean", log=False, w
     details = {f"sinkhorn_loss_{n}": cost for n, (cost, _) in zip(names, runs, strict=True)}
     details |= {f"log_sinkhorn_{n}": run for n, (_, run) in zip(names, runs, strict=True)}
     return (value, details) if log else value
-
-
-class With:
-    """A module with some of its functions replaced."""
-
-    def __init__(self, module, **instead):
-        self._module = module
-        self.__dict__.update(instead)
-
-    def __getattr__(self, name):
-        return getattr(self._module, name)
 
 
 def same(*_args, **_options):

@@ -10,22 +10,22 @@ import sklearn.linear_model._glm as glm
 from sklearn._loss import HalfPoissonLoss
 
 from gnsopt import estimators
-from tests.peers.suite import Suite, collected, find, not_applicable
+from tests.peers.suite import OTHER_ARRAYS, Suite, collected, find, not_applicable
 from tests.peers.table import check
 
-OTHER = "of another distribution or link than Poisson's with log"
+OTHER = "of another class (Gamma, Tweedie, binomial, the general one), which ours lacks"
 SUITE = Suite(
     find("sklearn.linear_model._glm.tests.test_glm"),
     "scikit-learn",
     "estimators.PoissonRegressor",
     "PoissonRegressor",
     apart=(
-        ("array_api", "of arrays of other libraries than NumPy"),
+        (OTHER_ARRAYS, "of arrays of other libraries than NumPy"),
         ("(Binomial|Gamma|Tweedie)Regressor|test_normal_ridge|test_tweedie|test_glm_identity", OTHER),
         ("verbosity|test_linalg_warning", "of what its Newton solver prints, or hands over to another"),
-        ("test_glm_wrong_y_range", "of the words of an error; ours has its own"),
     ),
     failures=(
+        ("test_glm_wrong_y_range", "asks for the words of an error; ours has its own"),
         (
             r"unpenalized_hstacked_X\[long-PoissonRegressor\(\)-False-newton-cholesky",
             "asks for the smallest of many minimisers; rounding moves the last steps of cubic Newton, whose damping "
@@ -63,6 +63,10 @@ class PoissonRegressor(estimators.PoissonRegressor):
             return super().fit(X, y, sample_weight)
         finally:
             self.solver = asked
+
+    def __sklearn_tags__(self):
+        SUITE.used = True
+        return super().__sklearn_tags__()
 
     def _get_loss(self, xp=None, device=None):
         return HalfPoissonLoss()  # by which the tests compute the solution to compare with
