@@ -12,7 +12,7 @@ from gnsopt.constrained import AdaSketchNewton, ConstrainedProblem
 from gnsopt.objective import Callables, Objective
 from gnsopt.solver import RUN_OPTIONS, Solver, check_x0, suggest
 from gnsopt.solvers import SOLVERS
-from gnsopt.solvers.named import find_solver
+from gnsopt.solvers.named import find_solver, solver_names
 
 
 def minimize(
@@ -156,7 +156,6 @@ def _solver(method: str | Solver) -> Solver:
         return AdaSketchNewton()
     solver = find_solver(method) if isinstance(method, str) else None
     if solver is None:
-        raise ValueError(
-            f"method={shown(method)} is unknown; {suggest(str(method), (*SOLVERS, 'adasketch-newton', 'auto'))}"
-        )
+        known = (*solver_names(), "adasketch-newton", "auto")
+        raise ValueError(f"method={shown(method)} is unknown; {suggest(str(method), known)}")
     return solver()

@@ -23,6 +23,22 @@ CURVATURES = "gnsopt.curvatures"
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")  # what stands before a colon on the command line
 
 
+def names(group: str) -> list[str]:
+    """Return the names that other packages declare in a group, in small letters; nothing is imported.
+
+    Parameters
+    ----------
+    group : str
+        Group of the entry points.
+
+    Returns
+    -------
+    list of str
+        The names, in order.
+    """
+    return sorted({point.name.lower() for point in entry_points(group=group)})
+
+
 def load(
     group: str,
     taken: Mapping[str, Any],

@@ -26,8 +26,7 @@ from gnsopt.linalg.precond import ActiveRows, Apply, ClassBlocks, Preconditioner
 from gnsopt.linalg.shifted import Accuracy, KrylovShifted, RowSpaceShifted
 from gnsopt.point import Counts, Point
 from gnsopt.solver import Solver, suggest
-from gnsopt.solvers import SOLVERS
-from gnsopt.solvers.named import find_solver
+from gnsopt.solvers.named import find_solver, solver_names
 
 STALLED = 25  # Newton iterations without a new low of the gradient norm: float64's limit, or too hard (chosen)
 SLOW = 2000  # the same for methods of first order, whose gradient norm rises and falls (chosen)
@@ -220,7 +219,7 @@ class LowerSolver:
         elif isinstance(solver, str) and solver != "fista":
             named = find_solver(solver)
             if named is None:
-                known = [*SOLVERS, "fista", "newton"]
+                known = [*solver_names(), "fista", "newton"]
                 raise ValueError(f"lower_solver={solver!r} is unknown; {suggest(solver, known)}")
             self._solver = named()
         elif solver == "fista":

@@ -10,8 +10,8 @@ from gnsopt.cli.scipy_method import METHODS as SCIPY
 from gnsopt.cli.screen import output
 from gnsopt.curvature import NAMES, load_curvatures
 from gnsopt.curvature.selection import DESCRIPTIONS, METHODS
-from gnsopt.registry import load_solvers
 from gnsopt.solvers.adaptive import RULES
+from gnsopt.solvers.named import load_solvers
 from gnsopt.solvers.target_surrogate import METRICS
 
 CURVATURES = {

@@ -17,8 +17,8 @@ from gnsopt import datasets
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.scipy_method import SciPyMethod
 from gnsopt.problems import Logistic, Softmax
-from gnsopt.registry import load_solvers
 from gnsopt.solver import Solver, suggest
+from gnsopt.solvers.named import find_solver, solver_names
 
 LONGEST = 200  # bytes of a file name: systems take 255, and what is written first has a longer one
 
@@ -127,12 +127,12 @@ def read_method(text: str, curvature: str | None = None) -> Solver | SciPyMethod
     if name.lower() == "scipy":
         with said_in_one_line():
             return SciPyMethod(setting)
-    solvers = load_solvers()
-    if name.lower() not in solvers:
-        raise Misuse(f"method {text!r} is unknown; {suggest(name, [*solvers, 'scipy:NAME'])} (see 'gnsopt methods')")
+    solver = find_solver(name)
+    if solver is None:
+        known = [*solver_names(), "scipy:NAME"]
+        raise Misuse(f"method {text!r} is unknown; {suggest(name, known)} (see 'gnsopt methods')")
     if setting and curvature:
         raise Misuse(f"method {text!r} already names a curvature: leave out --curvature {curvature}")
-    solver = solvers[name.lower()]
     setting = setting or curvature or ""
     if not setting:
         return solver()

@@ -27,8 +27,7 @@ from gnsopt.minimize import minimize
 from gnsopt.problems import Logistic, Softmax
 from gnsopt.problems.validation import check_l2, check_weights
 from gnsopt.solver import Solver, suggest
-from gnsopt.solvers import SOLVERS
-from gnsopt.solvers.named import find_solver
+from gnsopt.solvers.named import find_solver, solver_names
 from gnsopt.stopping import Status
 
 __all__ = ["Linear", "LinearClassifier", "from_C", "validate_data", "with_l2"]
@@ -55,7 +54,7 @@ class Linear(BaseEstimator):
         """Minimise; warn, with a cure, unless the run converged."""
         solver = self.solver
         if isinstance(solver, str) and find_solver(solver) is None:
-            raise ValueError(f"solver={solver!r} is unknown; {suggest(solver, SOLVERS)}")
+            raise ValueError(f"solver={solver!r} is unknown; {suggest(solver, solver_names())}")
         if not isinstance(solver, str | Solver):
             raise ValueError(f"solver={solver!r} must be a name or an instance of gnsopt.Solver")
         if not (isinstance(self.tol, Real) and as_number(self.tol, "tol") >= 0):

@@ -50,6 +50,17 @@ def find_solver(name: str) -> type[Solver] | None:
     return SOLVERS.get(name) or plugins.load(plugins.SOLVERS, _taken(), _misfit, only=name).get(name)
 
 
+def solver_names() -> list[str]:
+    """Return the names of the library's solvers, then those that other packages declare, which are not imported.
+
+    Returns
+    -------
+    list of str
+        Names, for the text of an error.
+    """
+    return [*SOLVERS, *(name for name in plugins.names(plugins.SOLVERS) if name not in _taken())]
+
+
 def _taken() -> dict[str, Any]:
     return {**dict.fromkeys(ELSEWHERE, Solver), **SOLVERS}
 

@@ -155,6 +155,32 @@ def test_a_name_that_does_not_load_is_refused_with_the_reason(with_plugins, tmp_
     assert f"ValueError: method='{name}' is unknown" in said
 
 
+def test_a_misspelt_name_finds_that_of_a_plug_in_and_imports_none(with_plugins, tmp_path):
+    code = """
+import warnings
+warnings.simplefilter("error")
+import gnsopt
+from gnsopt import bilevel
+from gnsopt.estimators import LogisticRegression
+X, y = gnsopt.datasets.load("iris")
+penalties = bilevel.LogisticPenalties(X[:99], y[:99], X[9:99], y[9:99])
+for ask in (
+    lambda: gnsopt.minimize(gnsopt.Rosenbrock(), method="half-newtom"),
+    lambda: LogisticRegression(solver="half-newtom").fit(X, y),
+    lambda: bilevel.minimize(penalties, [0.0], lower_solver="half-newtom"),
+):
+    try:
+        ask()
+    except ValueError as error:
+        print(error)
+"""
+    said = run("-c", code, cwd=tmp_path, python=with_plugins)
+    assert said.count("did you mean 'half-newton'?") == 3, said
+    command = ("-m", "gnsopt.cli", "fit", "iris", "--method", "half-newtom")
+    said = run(*command, cwd=tmp_path, python=with_plugins, fails=True)
+    assert said.startswith("gnsopt: error: method 'half-newtom' is unknown; did you mean 'half-newton'?"), said
+
+
 def test_a_model_without_settings_takes_none(with_plugins, tmp_path):
     code = "import gnsopt; gnsopt.GradNormSmooth(curvature='their-model:cg')"
     said = run("-c", code, cwd=tmp_path, python=with_plugins, fails=True)
@@ -171,6 +197,14 @@ def test_the_command_line_lists_and_runs_it(with_plugins, tmp_path):
     assert "curvature 'kfac' (good_plugin:doubled) is left out: its name is taken by" in said
     assert "curvature 'klass' (good_plugin:Doubled) is left out: it is no curvature model" in said
     said = run("-m", "gnsopt.cli", "fit", "iris", "--method", "half-newton", cwd=tmp_path, python=with_plugins)
+    assert "converged" in said
+    assert "left out" not in said
+
+
+@pytest.mark.parametrize("command", ["fit iris", "compare iris --methods gns,line-newton --no-figure"])
+def test_commands_say_nothing_of_plug_ins_that_nobody_asks_for(with_plugins, tmp_path, command):
+    said = run("-W", "error", "-m", "gnsopt.cli", *command.split(), cwd=tmp_path, python=with_plugins)
+    assert "left out" not in said
     assert "converged" in said
 
 
