@@ -190,6 +190,15 @@ def test_quoted_figures_are_those_of_the_results(page, file):
         assert once(source) in once((ROOT / file).read_text(encoding="utf-8"))
 
 
+def test_the_table_of_the_main_job_comes_with_its_method():
+    page = (ROOT / "experiments/benchmarks/README.md").read_text(encoding="utf-8")
+    options = TEXTS["benchmarks.rst"].partition(".. include:: ../experiments/benchmarks/README.md\n")[2]
+    start, end = (re.search(f":{name}: (.*)", options)[1] for name in ("start-after", "end-before"))
+    shown = page.partition(start)[2].partition(end)[0]
+    assert "| data | samples x features (classes) |" in shown
+    assert 'The table is of damped steps, `method="gns"`' in shown
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_is_in_the_reference(package):
     """Classes and functions; aliases and models that are instances go by the names of what they are."""
