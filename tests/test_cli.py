@@ -352,9 +352,17 @@ def test_demo_needs_no_data_and_writes_its_figure(gns, folder, short_demo):
     assert (folder / "gnsopt-demo.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("command", ["compare iris --methods gns", "demo"])
+def test_a_figure_that_is_asked_for_without_matplotlib_is_refused_before_any_work(gns, monkeypatch, command):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, out, err = gns(f"{command} --figure one.pdf")
+    assert (code, out) == (2, "")
+    assert err == "gnsopt: error: --figure one.pdf needs Matplotlib: pip install 'gnsopt[plot]'\n"
+
+
 def test_demo_without_matplotlib_does_the_rest(gns, short_demo, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    code, out, err = gns("demo --figure demo.pdf")
+    code, out, err = gns("demo")
     assert code == 0
     assert len(rows(out.split("2. Compare")[1])) == 2
     assert err.splitlines()[-1].endswith("pip install 'gnsopt[plot]'")

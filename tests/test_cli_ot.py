@@ -177,14 +177,13 @@ def test_the_plane_keeps_the_most_of_the_distances():
     assert_allclose(cdist(X, Y), cdist(flat[:12], flat[12:]), rtol=1e-12)
 
 
-def test_without_matplotlib_the_rest_is_done(gns, clouds, folder, monkeypatch):
+def test_a_figure_without_matplotlib_is_refused_before_any_work(gns, clouds, folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     code, out, err = gns("ot a.csv b.csv --figure plan.png --save-plan plan.csv")
-    assert code == 0
-    assert "no figure: figures need Matplotlib" in err
-    assert (folder / "plan.csv").exists()
-    assert not (folder / "plan.png").exists()
-    assert "figure" not in facts(out)
+    assert (code, out) == (2, "")
+    assert err == "gnsopt: error: --figure plan.png needs Matplotlib: pip install 'gnsopt[plot]'\n"
+    assert not (folder / "plan.csv").exists()
+    assert gns("ot a.csv b.csv --save-plan plan.csv")[0] == 0
 
 
 def test_not_converged_is_exit_code_1_and_still_saved(gns, clouds, folder):

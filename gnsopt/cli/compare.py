@@ -17,6 +17,7 @@ from gnsopt.cli.interrupt import interruptible, unhurried
 from gnsopt.cli.kept_runs import KeptRuns
 from gnsopt.cli.misuse import Misuse, said_in_one_line
 from gnsopt.cli.options import (
+    FIGURES,
     L2,
     Data,
     Intercept,
@@ -28,6 +29,7 @@ from gnsopt.cli.options import (
     Task,
     Tol,
     ZeroBased,
+    check_figure,
     check_limits,
     check_writable,
     read_method,
@@ -38,8 +40,7 @@ from gnsopt.cli.screen import Meter, describe, notices, output, table
 from gnsopt.point import Point
 from gnsopt.stopping import Status, gradient_norm
 
-FORMATS = (".png", ".pdf", ".svg")
-FigureOption = Annotated[Path, typer.Option(metavar="PATH", help="Where the figure goes: .png, .pdf or .svg.")]
+FIGURE = Path("gnsopt-compare.png")
 HEADINGS = {
     "method": "method",
     "status": "status",
@@ -77,7 +78,14 @@ def compare(
     maxiter: MaxIter = 10_000,
     maxtime: MaxTime = None,
     zero_based: ZeroBased = False,
-    figure: FigureOption = Path("gnsopt-compare.png"),
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help=f"Where the figure goes: .png, .pdf or .svg. [default: {FIGURE}]",
+            show_default=False,
+        ),
+    ] = None,
     no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw nothing.")] = False,
     save_runs_to: Annotated[
         Path | None,
@@ -95,8 +103,9 @@ def compare(
     comparison with the table of what there is; with --save-runs, the same command and --resume goes on from there.
     """
     labels = read_labels(methods)
-    target = None if no_figure else figure
-    check_writable(target, FORMATS)
+    target = None if no_figure else figure or FIGURE
+    check_writable(target, FIGURES)
+    check_figure(None if no_figure else figure)
     check_limits(tol, maxiter, maxtime)
     screen = output()
     screen.quiet = quiet

@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 from gnsopt import datasets
-from gnsopt.cli.compare import FORMATS, report, run_all
+from gnsopt.cli.compare import report, run_all
 from gnsopt.cli.fit import exit_code, facts_of, facts_of_result
 from gnsopt.cli.interrupt import interruptible
-from gnsopt.cli.options import Task, check_writable
+from gnsopt.cli.options import FIGURES, Task, check_figure, check_writable
 from gnsopt.cli.screen import Meter, describe, notices, output, table
 from gnsopt.driver import Trace
 from gnsopt.minimize import minimize
@@ -46,7 +46,8 @@ def demo(
 ) -> int:
     """Fit handwritten digits, show every iteration, and compare methods. Needs no network."""
     path = figure or folder / "gnsopt-demo.png"
-    check_writable(path, FORMATS)
+    check_writable(path, FIGURES)
+    check_figure(figure)
     screen = output()
     X, y = datasets.load("digits")
     task = Task("handwritten digits", X / 16, y, "softmax", 1e-3, "1e-3", True)

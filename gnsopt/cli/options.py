@@ -20,6 +20,7 @@ from gnsopt.problems import Logistic, Softmax
 from gnsopt.solver import Solver, suggest
 from gnsopt.solvers.named import find_solver, solver_names
 
+FIGURES = (".png", ".pdf", ".svg")
 LONGEST = 200  # bytes of a file name: systems take 255, and what is written first has a longer one
 
 
@@ -166,6 +167,16 @@ def check_writable(path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
         raise Misuse(f"the folder {path.parent} cannot be written: name another one")
     if suffixes and path.suffix.lower() not in suffixes:
         raise Misuse(f"{path} must end in {' or '.join(suffixes)}: the ending tells the format")
+
+
+def check_figure(path: Path | None) -> None:
+    """Refuse, before any work, a figure that could not be drawn or written after it."""
+    check_writable(path, FIGURES)
+    if path is not None:
+        try:
+            import matplotlib.figure  # noqa: F401
+        except ImportError as error:
+            raise Misuse(f"--figure {path} needs Matplotlib: pip install 'gnsopt[plot]'") from error
 
 
 def check_distinct(read: Iterable[str | Path], written: dict[str, Path | None]) -> None:

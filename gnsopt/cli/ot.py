@@ -14,10 +14,9 @@ from scipy.sparse import save_npz
 from scipy.spatial.distance import cdist
 
 from gnsopt.cli import ot_figure
-from gnsopt.cli.compare import FORMATS
 from gnsopt.cli.interrupt import interruptible
 from gnsopt.cli.misuse import Misuse, said_in_one_line
-from gnsopt.cli.options import MaxTime, Quiet, check_distinct, check_limits, check_writable
+from gnsopt.cli.options import MaxTime, Quiet, check_distinct, check_figure, check_limits, check_writable
 from gnsopt.cli.places import Places, read_places
 from gnsopt.cli.saving import save
 from gnsopt.cli.screen import Meter, describe, notices, output
@@ -80,7 +79,7 @@ def ot(
     entropic plan; the interval encloses the least cost of all plans.
     """
     check_writable(plan_to, (".csv", ".npz"))
-    check_writable(figure, FORMATS)
+    check_figure(figure)
     check_distinct([source, target], {"--save-plan": plan_to, "--figure": figure})
     check_limits(tol, maxiter, maxtime)
     if method not in METHODS:
@@ -160,12 +159,7 @@ def write(
         save(plan_to, lambda part: save_npz(part, plan) if plan_to.suffix.lower() == ".npz" else save_pairs(part, plan))
         describe(screen, {"plan": f"{plan_to}: {plan.nnz} pairs, {plan.sum():.9g} of the mass"})
     if figure:
-        try:
-            drawn = ot_figure.draw(one, other, plan, found)
-        except ImportError as error:
-            notices().print(f"no figure: {error}")
-            return
-        save(figure, drawn.savefig)
+        save(figure, ot_figure.draw(one, other, plan, found).savefig)
         describe(screen, {"figure": str(figure)})
 
 

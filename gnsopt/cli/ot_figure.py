@@ -20,12 +20,10 @@ ARROWS = 24  # along a side of an image
 
 
 def draw(source: Places, target: Places, plan: Any, found: OTResult) -> Figure:
-    """Return the figure; ImportError without Matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("figures need Matplotlib: pip install 'gnsopt[plot]'") from error
+    """Return the figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     images = source.sides is not None and target.sides is not None
     figure = Figure(figsize=(12.6, 4.2) if images else (8.8, 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
