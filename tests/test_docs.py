@@ -215,6 +215,16 @@ def test_every_public_name_is_in_the_reference(package):
     assert not absent, f"docs/reference lacks these names of gnsopt{package}"
 
 
+def test_every_method_has_its_formulas_in_the_reference():
+    models = [getattr(gnsopt.curvature, name) for name in gnsopt.curvature.__all__]
+    methods = [*gnsopt.SOLVERS.values(), gnsopt.AdaSketchNewton, *gnsopt.curvature.NAMES.values()]
+    modules = {getattr(method, "__module__", "") for method in [*methods, *models]}
+    modules = {module for module in modules if module.startswith("gnsopt.")}
+    assert {"gnsopt.curvature.secant", "gnsopt.solvers.momentum"} <= modules
+    listed = set(re.findall(r"automodule:: (\S+)", TEXTS["reference/methods.rst"]))
+    assert modules - {"gnsopt.curvature.base"} <= listed  # the protocol has no formulas
+
+
 @pytest.mark.parametrize("target", sorted({t for text in TEXTS.values() for t in re.findall(r"figure:: (\S+)", text)}))
 def test_figure_is_kept_in_the_repository(target):
     assert (DOCS / "papers" / target).resolve().is_file()
