@@ -37,6 +37,7 @@ class Solver:
     requires_gradient: ClassVar[bool] = True
     supports_constraints: ClassVar[bool] = False
     monotone: ClassVar[bool] = True
+    quick: ClassVar[bool] = False  # whether it makes steps that cost a product each where solves are dear
     ends_early: ClassVar[bool] = True  # whether inexact solves may stop where their residual is a gradient to stop at
 
     def __post_init__(self) -> None:
@@ -139,7 +140,7 @@ class Solver:
             point, solver, log = self._open(checkpoint, point, norm, keep_x)
         free = natural and getattr(self, "curvature", None) is auto  # to choose the coordinates, too
         return drive(
-            partial(through_rows, solver.iterates) if free else solver.iterates,
+            partial(through_rows, solver.iterates, patient=solver.quick) if free else solver.iterates,
             point,
             rule,
             norm=norm,

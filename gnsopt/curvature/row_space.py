@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
-from gnsopt.curvature.selection import prefers_row_space
+from gnsopt.curvature.selection import dear_rows, prefers_row_space
 from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Gram
 from gnsopt.point import Point
 
-SPANNED = 1e-13  # part of a start outside the row space, relative, that is rounding (chosen)
+SPANNED = 1e-10  # part of a start outside the row space, relative, that is rounding (measured up to 1e-11)
 Iterates = Callable[[Point], Iterator[tuple[Point, dict[str, float]]]]
 
 
@@ -58,7 +58,7 @@ class Lifted(Point):
         """Ignore what the base class sets."""
 
 
-def through_rows(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
+def through_rows(iterates: Iterates, x: Point, patient: bool = False) -> Iterator[tuple[Point, dict[str, float]]]:
     """Run `iterates` from `x` in the space of the rows where that is cheaper, else as it is.
 
     Parameters
@@ -67,12 +67,17 @@ def through_rows(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str
         A solver's generator.
     x : Point
         The start.
+    patient : bool, default=False
+        Whether the solver makes quick steps before it asks for the Gram matrix of the rows.
 
     Yields
     ------
     tuple of Point and dict
         As the solver.
     """
+    if patient:
+        for x, scalars in _by_data(iterates, x):  # noqa: B020
+            yield x, scalars
     space = _space(x)
     if space is None:
         yield from iterates(x)
@@ -94,6 +99,16 @@ def through_rows(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str
         if last is x:
             raise
     yield from iterates(x.at(last.x))
+
+
+def _by_data(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
+    """Yield the steps by the data themselves: all of them, or those before the solver asks for the Gram matrix."""
+    form = x.hess() if x.objective.offers("row_space") else None
+    if isinstance(form, Gram) and prefers_row_space(form, x) and dear_rows(form):
+        for x, scalars in iterates(x):  # noqa: B020
+            yield x, scalars
+            if form.design.has_row_gram:
+                break
 
 
 def _space(x: Point) -> Any:

@@ -10,18 +10,19 @@ A preconditioner stays frozen at the point where it was bought until its price h
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.curvature.pace import pace_of
 from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Dense, Form, Gram, RankOneUpdate, Shifted
 from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.nystrom import NystromPreconditioner
 from gnsopt.linalg.precond import ActiveRows, ClassBlocks, Frozen, Jacobi, Preconditioner, Renewal
-from gnsopt.linalg.shifted import Accuracy, DenseShifted, KrylovShifted, RowSpaceShifted, SpectralShifted
+from gnsopt.linalg.shifted import Accuracy, DenseShifted, KrylovShifted, Rented, RowSpaceShifted, SpectralShifted
 from gnsopt.point import Point
 
 METHODS = ("auto", "cholesky", "tridiagonal", "spectral", "row-space", "cg", "nystrom")
@@ -33,6 +34,9 @@ MEMORY = 3e9  # bytes that a dense Hessian and its factor may take
 SAMPLED = 10, 50  # rows per column of a sample: a product of CG with its matrix gains a factor of 3 to 7 (chosen)
 CHEAP = 2.0  # products up to whose price help is bought at once: what a diagonal and a product with it cost
 STALL = 0.01  # where a solver bears inexact steps: on ill-conditioned data a sixth of the products less (measured)
+AHEAD = 3.0  # quick steps buy help that costs no more than this part of the products that are to come (chosen)
+LEVERAGE = 8.0  # and at the most so many times what slow ones have cost: the pace of a few may mislead (chosen)
+RENT = 8.0  # products up to whose price the Gram matrix of the rows is built at once (chosen)
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
 
 
@@ -72,6 +76,7 @@ class Engine:
         self.theta, self.floor, self.max_products = theta, floor, max_products
         self.direct = direct
         self._level = 0  # the dearest help bought so far: index into the offers of `_prices`
+        self._ask = 0.0  # what must be at hand before a price is asked for again
         self._spent = 0.0  # counted work of products since the last purchase
         self._preconditioner: Preconditioner | None = None
         self._fresh = False
@@ -95,8 +100,7 @@ class Engine:
             order = form.design.n_samples * form.k
             if 24.0 * order**2 > MEMORY:
                 raise ValueError(f"solver='row-space' needs a matrix of order {order}: too large; use 'cg' or 'auto'")
-            x.counts.nhev += 1
-            return RowSpaceShifted(form, x.metric)
+            return self._row_space(form, x)
         return self._krylov(form, x)
 
     def _choose(self, form: Form, x: Point) -> str:
@@ -113,6 +117,22 @@ class Engine:
             return "cholesky"
         return "cg"
 
+    def _row_space(self, form: Gram, x: Point) -> Shifted:
+        """Solves in the space of the rows; before there is a Gram matrix, once quick steps would cost as much."""
+        product = form.product_price
+
+        def solves() -> Shifted:
+            x.counts.nhev += 1
+            return RowSpaceShifted(form, x.metric)
+
+        def worth(lam: float, ahead: float) -> bool | None:
+            self._spent += product
+            return max(self._spent, min(ahead * product, LEVERAGE * self._spent)) >= form.design.row_gram_price or None
+
+        dear = x.forcing and self.method == "auto" and dear_rows(form)
+        pace = pace_of(form, x.metric, worth) if dear else None
+        return Rented(solves, pace) if pace is not None else solves()
+
     def _krylov(self, form: Form, x: Point) -> Shifted:
         stall = STALL if x.forcing else 0.0
         rule = Accuracy(self.theta, max(self.floor, x.forcing), ENOUGH * x.enough, self.max_products, stall)
@@ -121,31 +141,48 @@ class Engine:
         product = form.product_price + VECTOR_WORK * form.n
         gram = form.base if isinstance(form, RankOneUpdate) else form
         offers = _offers(form, gram, x.metric) if self.method == "auto" else []  # "cg" by name stays free of matrices
-        self._fresh = False
         x.counts.memory |= bool(offers)
+
+        self._fresh = self._level == 0
+        diagonal: Preconditioner | None = None
 
         def matvec(v: Array) -> Array:
             x.counts.nhessp += 1
             return form.matvec(v)
 
-        def spend(lam: float, work: float = product) -> Preconditioner | None:
-            self._spent += work
+        def bought(lam: float, budget: float) -> Preconditioner | None:
             level = self._level + 1 if self._fresh else self._level  # stale help is renewed, fresh help is outbid
-            if level > len(offers) or self._spent < offers[level - 1][0](lam):
+            if level > len(offers) or budget < self._ask:
                 return None
             price, make, whole = offers[level - 1]
-            self._spent, self._level, self._fresh = 0.0, level, True
+            if budget < price(lam):
+                self._ask = 2 * budget  # to ask costs a pass where many rows must be looked at
+                return None
+            self._spent, self._ask, self._level, self._fresh = 0.0, 0.0, level, True
             x.counts.nhev += whole
             x.counts.nhessp += 0 if whole else max(1, round(price(lam) / product))
             self._preconditioner = make()
             return self._preconditioner
 
-        if self._level == 0 and offers and not offers[0][2] and offers[0][0](0.0) <= CHEAP * product:
-            self._level, self._spent = 1, np.inf  # bought with the first solve
-        elif self._level == 0:
-            self._preconditioner, self._fresh = Jacobi(form), True
-            x.counts.nhessp += 1  # the diagonal is a pass over the data
-        return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend, renew=partial(spend, work=0.0))
+        def spend(lam: float) -> Preconditioner | None:
+            self._spent += product
+            return bought(lam, self._spent)
+
+        def renew(lam: float) -> Preconditioner | None:
+            nonlocal diagonal
+            cheap = self._level == 0 and offers and not offers[0][2] and offers[0][0](lam) <= CHEAP * product
+            better = bought(lam, np.inf if cheap else self._spent)
+            if better is None and self._level == 0 and diagonal is None:
+                better = diagonal = Jacobi(form)
+                x.counts.nhessp += 1  # the diagonal is a pass over the data
+            return better
+
+        def foresee(lam: float, ahead: float) -> Preconditioner | None:
+            self._spent += product
+            return bought(lam, max(self._spent, min(ahead * product / AHEAD, LEVERAGE * self._spent)))
+
+        pace = pace_of(gram, x.metric, foresee) if x.forcing and self.method == "auto" else None
+        return KrylovShifted(matvec, x.metric, self._preconditioner, rule, spend, renew=renew, pace=pace)
 
     def _renewed(self, form: Form, x: Point, rule: Accuracy, renewal: Renewal) -> Shifted:
         """Conjugate gradients with the preconditioner that the user chose."""
@@ -234,6 +271,22 @@ def prefers_row_space(form: Gram, x: Point) -> bool:
         return False
     product = form.product_price + VECTOR_WORK * form.n
     return bool(form.design.row_gram_price + n**3 / 3 <= SOLVES * AUTO * product)
+
+
+def dear_rows(form: Gram) -> bool:
+    """Return whether the Gram matrix of the rows is still to be built, at a price that quick steps may save.
+
+    Parameters
+    ----------
+    form : Gram
+        A Hessian of the problem.
+
+    Returns
+    -------
+    bool
+        Whether it costs more than `RENT` products.
+    """
+    return not form.design.has_row_gram and form.design.row_gram_price > RENT * form.product_price
 
 
 Offer = tuple[Callable[[float], float], Callable[[], Preconditioner], bool]  # price at a shift, maker, of all rows?

@@ -226,6 +226,89 @@ def accumulate(X: Array, R: Array, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=REORDER)  # type: ignore[misc, unused-ignore]
+def products(X: Array, v: Array, out: Array) -> None:
+    """Write ``out_i = x_i . v``: four rows at a time, which reads memory faster than BLAS's ``gemv`` does (measured).
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Rows.
+    v : ndarray of shape (d,)
+        Vector.
+    out : ndarray of shape (n,)
+        Overwritten.
+    """
+    n, d = X.shape
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+        s0 = s1 = s2 = s3 = 0.0
+        for j in range(d):
+            s0 += x0[j] * v[j]
+            s1 += x1[j] * v[j]
+            s2 += x2[j] * v[j]
+            s3 += x3[j] * v[j]
+        out[i], out[i + 1], out[i + 2], out[i + 3] = s0, s1, s2, s3
+    for i in range(whole, n):
+        s = 0.0
+        for j in range(d):
+            s += X[i, j] * v[j]
+        out[i] = s
+
+
+@njit(cache=True, nogil=True, fastmath=REORDER)  # type: ignore[misc, unused-ignore]
+def add_rows(X: Array, r: Array, out: Array) -> None:
+    """Add ``sum_i r_i x_i`` to `out`, four rows at a time.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Rows.
+    r : ndarray of shape (n,)
+        Factors.
+    out : ndarray of shape (d,)
+        Written.
+    """
+    n, d = X.shape
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+        r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
+        for j in range(d):
+            out[j] += r0 * x0[j] + r1 * x1[j] + r2 * x2[j] + r3 * x3[j]
+    for i in range(whole, n):
+        s = r[i]
+        for j in range(d):
+            out[j] += s * X[i, j]
+
+
+@njit(cache=True, nogil=True, fastmath=REORDER)  # type: ignore[misc, unused-ignore]
+def add_squares(X: Array, w: Array, out: Array) -> None:
+    """Add ``sum_i w_i x_i^2``, entry by entry, to `out`, four rows at a time.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Rows.
+    w : ndarray of shape (n,)
+        Weights.
+    out : ndarray of shape (d,)
+        Written.
+    """
+    n, d = X.shape
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+        w0, w1, w2, w3 = w[i], w[i + 1], w[i + 2], w[i + 3]
+        for j in range(d):
+            out[j] += w0 * x0[j] * x0[j] + w1 * x1[j] * x1[j] + w2 * x2[j] * x2[j] + w3 * x3[j] * x3[j]
+    for i in range(whole, n):
+        s = w[i]
+        for j in range(d):
+            out[j] += s * X[i, j] * X[i, j]
+
+
+@njit(cache=True, nogil=True, fastmath=REORDER)  # type: ignore[misc, unused-ignore]
 def weighted_product(X: Array, w: Array, v: Array, intercept: bool, out: Array) -> None:
     """Add ``A' (w * (A v))`` to `out`, reading each row once.
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from gnsopt._typing import Array
 
 BLOCK = 256
+LANES = 8  # sums side by side, so that the additions of a block do not wait for each other
 
 
-@njit(cache=True)  # type: ignore[misc, unused-ignore]
+@njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[misc, unused-ignore]
 def loss_residual(z: Array, e: Array, sign: Array, w: Array, r: Array) -> float:
     """Fill ``r_i = -s_i w_i sigma(-s_i z_i)`` and return ``sum_i w_i log(1 + exp(-s_i z_i))``.
+
+    ``log(1 + e) = 2 artanh(q)`` with ``q = e/(2 + e) <= 1/3``, by its series up to ``q^35``: accurate to rounding
+    relative to itself for any e in [0, 1], and without a branch or a call, so that the loop runs in SIMD lanes.
 
     Parameters
     ----------
@@ -38,15 +43,41 @@ def loss_residual(z: Array, e: Array, sign: Array, w: Array, r: Array) -> float:
         The loss.
     """
     total = 0.0
+    terms, sums = np.empty(BLOCK), np.empty(LANES)
     for lo in range(0, z.shape[0], BLOCK):
-        part = 0.0
-        for i in range(lo, min(lo + BLOCK, z.shape[0])):
-            t = sign[i] * z[i]
-            s = 1.0 + e[i]
-            part += w[i] * ((-t if t < 0.0 else 0.0) + math.log1p(e[i]))
-            r[i] = -sign[i] * w[i] * (1.0 if t < 0.0 else e[i]) / s
-            e[i] = w[i] * e[i] / (s * s)
-        total += part
+        m = min(BLOCK, z.shape[0] - lo)
+        zb, eb, sb, wb, rb = z[lo : lo + m], e[lo : lo + m], sign[lo : lo + m], w[lo : lo + m], r[lo : lo + m]
+        for i in range(m):
+            t, v, weight = sb[i] * zb[i], eb[i], wb[i]
+            p = 1.0 / (1.0 + v)
+            q = v / (2.0 + v)
+            x = q * q
+            a = x * (1 / 35) + 1 / 33
+            a = a * x + 1 / 31
+            a = a * x + 1 / 29
+            a = a * x + 1 / 27
+            a = a * x + 1 / 25
+            a = a * x + 1 / 23
+            a = a * x + 1 / 21
+            a = a * x + 1 / 19
+            a = a * x + 1 / 17
+            a = a * x + 1 / 15
+            a = a * x + 1 / 13
+            a = a * x + 1 / 11
+            a = a * x + 1 / 9
+            a = a * x + 1 / 7
+            a = a * x + 1 / 5
+            a = a * x + 1 / 3
+            terms[i] = weight * (max(-t, 0.0) + (2.0 * q + 2.0 * q * (x * a)))
+            rb[i] = -sb[i] * weight * p * (1.0 if t < 0.0 else v)
+            eb[i] = weight * p * (v * p)
+        terms[m:] = 0.0
+        sums[:] = 0.0
+        for j in range(0, BLOCK, LANES):
+            for lane in range(LANES):
+                sums[lane] += terms[j + lane]
+        for lane in range(LANES):
+            total += sums[lane]
     return total
 
 

@@ -62,6 +62,11 @@ class Design:
         Finite float64 rows, C-ordered or CSR with sorted indices.
     intercept : bool, default=False
         Append a column of ones (the last one), without storing it.
+
+    Attributes
+    ----------
+    reduced : bool
+        Whether the rows are those of wider data in a basis of their span.
     """
 
     def __init__(self, X: Matrix, intercept: bool = False) -> None:
@@ -71,6 +76,7 @@ class Design:
         self.n_samples, self.n_features = (int(s) for s in X.shape)
         self.n_columns = self.n_features + int(intercept)
         self.nnz = int(X.nnz) if self.sparse else self.n_samples * self.n_features
+        self.reduced = False
         self._sample: tuple[IntArray, Design] | None = None
         self._XT: Any = X.T  # a view: CSR's transpose is CSC on the same arrays
 
@@ -78,6 +84,8 @@ class Design:
 
     def matvec(self, v: Array) -> Array:
         """Return ``A v`` for `v` of shape (n_columns,) or (n_columns, k)."""
+        if v.ndim == 1 and not self.sparse:
+            return self._dense_products(v)
         if v.ndim == 1 or self._by_blas:
             out: Array = self.X @ v[: self.n_features]
             if self.intercept:
@@ -95,10 +103,29 @@ class Design:
 
     def rmatvec(self, r: Array) -> Array:
         """Return ``A' r`` for `r` of shape (n_samples,) or (n_samples, k)."""
+        if r.ndim == 1 and not self.sparse:
+            return self._dense_sums(r)
         if r.ndim == 2 and not self._by_blas:
             return self._accumulated(r.shape[1], lambda block, rows: r[block])
         out: Array = self._XT @ r
         return np.concatenate([out, r.sum(axis=0)[None]]) if self.intercept else out
+
+    def _dense_products(self, v: Array) -> Array:
+        out, w = np.empty(self.n_samples), v[: self.n_features]
+        list(parts.run(lambda part: dense.products(self.X[part], w, out[part]), self._parts(1, False)))
+        if self.intercept:
+            out += v[-1]
+        return out
+
+    def _dense_sums(self, r: Array) -> Array:
+        def task(part: slice) -> Array:
+            out = np.zeros(self.n_columns)
+            dense.add_rows(self.X[part], r[part], out[: self.n_features])
+            if self.intercept:
+                out[-1] = r[part].sum()
+            return out
+
+        return parts.total(task, self._parts(1, True))
 
     def weighted_product(self, w: Array, v: Array) -> Array:
         """Return ``A' (w * (A v))`` for `w` of shape (n_samples,) and `v` of shape (n_columns,), reading A once."""
@@ -364,8 +391,10 @@ class Design:
         d = self.n_features
         if self.sparse:
             csr.weighted_squares(self.X.indptr, self.X.indices, self.X.data, np.ascontiguousarray(w), out[:d])
+        elif w.shape[1] == 1:
+            dense.add_squares(self.X, np.ascontiguousarray(w[:, 0]), out[:d, 0])
         else:
-            for block in _steps(slice(0, self.n_samples), max(256, BLOCK // d)):
+            for block in _steps(slice(0, self.n_samples), max(16, BLOCK // d)):
                 Xb = self.X[block]
                 out[:d] += (Xb * Xb).T @ w[block]
         if self.intercept:
@@ -373,6 +402,11 @@ class Design:
         return out
 
     # ---------------------------------------------------------------------------------------------------- rows
+
+    @property
+    def has_row_gram(self) -> bool:
+        """Whether `row_gram` has been built."""
+        return "row_gram" in self.__dict__
 
     @cached_property
     def row_gram(self) -> Array:

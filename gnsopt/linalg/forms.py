@@ -23,6 +23,7 @@ from gnsopt.linalg.metric import Metric
 from gnsopt.linalg.rows import Rows
 
 EPS = float(np.finfo(float).eps)
+TRIAL, TRIALS = 120.0, 360.0  # counted work of a score at a trial on a line, of one output or of several (measured)
 
 
 def noise(d: Array, metric: Array | float) -> float:
@@ -47,14 +48,36 @@ def noise(d: Array, metric: Array | float) -> float:
     return 10 * EPS * float(np.abs(d).sum() / total)
 
 
+Apply = Callable[[Array], Array]
+
+
 class Shifted(ABC):
-    """``solve(lam, b) = (H + lam B)^{-1} b`` for one ``H``; `lam_noise` is the shift below which rounding decides."""
+    """``solve(lam, b) = (H + lam B)^{-1} b`` for one ``H``; `lam_noise` is the shift below which rounding decides.
+
+    Where a solve costs several products, a preconditioner and the last `memory` steps of the run make directions that
+    cost `quick_price` products each; `memory` is 0 where they do not.
+    """
 
     lam_noise: float = 0.0
+    memory: int = 0
+    quick_price: float = np.inf
 
     @abstractmethod
     def solve(self, lam: float, b: Array) -> Array:
         """Return the solution; raise `NotPositiveDefinite` where ``H + lam B`` is not."""
+
+    def quick(self, lam: float, ahead: float) -> tuple[Apply, bool] | None:
+        """Return the preconditioner at hand, and whether it has the scale of ``H``; None where a solve is due.
+
+        Parameters
+        ----------
+        lam : float
+            Shift.
+        ahead : float
+            Products that are still to come at the pace of now, which a better preconditioner may save; 0 where none
+            is wanted.
+        """
+        return None
 
 
 class Form(ABC):
@@ -63,6 +86,7 @@ class Form(ABC):
     n: int
     product_price: float = 0.0
     dense_price: float = np.inf
+    trial_price: float = np.inf  # of a value and a slope on a line whose scores are known
 
     @abstractmethod
     def matvec(self, v: Array) -> Array:
@@ -180,6 +204,8 @@ class Gram(Form):
         self.n = design.n_columns * self.k
         self.product_price = design.product_price(self.k)
         self.dense_price = design.grams_price(len(rows.pairs))
+        if not design.reduced:  # there a step costs more than its products: it is brought back to the data
+            self.trial_price = (TRIAL if self.k == 1 else TRIALS) * design.n_samples * self.k
 
     def matvec(self, v: Array) -> Array:
         """Return ``A'(D (A v)) + ridge v``."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg import lapack
 
 from gnsopt._typing import Array
+from gnsopt.linalg.forms import Apply as Apply
 from gnsopt.linalg.forms import Form, Gram
 from gnsopt.linalg.metric import Metric
-
-Apply = Callable[[Array], Array]
 
 ACTIVE = 1.0  # a row below this adds at the most as much as the shift does (chosen)
 ENTRY = 300.0  # counted work of one entry of a kernel: stored, copied, scaled, used (measured)
@@ -26,6 +24,10 @@ class Preconditioner(ABC):
     @abstractmethod
     def at(self, lam: float, metric: Metric) -> Apply:
         """Return ``r -> M^{-1} r`` for ``M ~ H + lam B``."""
+
+    def about(self, lam: float, metric: Metric) -> Apply:
+        """Return the same for a shift that need not be near, where another one costs a factorisation."""
+        return self.at(lam, metric)
 
 
 class Renewal(ABC):
@@ -84,6 +86,10 @@ class Factored(Preconditioner):
         if self._apply is None or not self._lam / NEAR <= lam <= self._lam * NEAR:
             self._lam, self._apply = lam, self.factor(lam, metric)
         return self._apply
+
+    def about(self, lam: float, metric: Metric) -> Apply:
+        """Return the solve with the factor at hand, whatever its shift."""
+        return self.at(lam, metric) if self._apply is None else self._apply
 
     @abstractmethod
     def factor(self, lam: float, metric: Metric) -> Apply:

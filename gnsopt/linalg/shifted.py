@@ -4,6 +4,7 @@ r"""Shifted solves ``(H + lam B)^{-1} b``: factorise once, solve for many ``lam`
 `DenseShifted`     a Cholesky factor per ``lam``; from the fourth ``lam`` on one tridiagonalisation of the whitened
                    matrix (about three and a half Cholesky factorisations), then O(n^2) for any ``lam``
 `RowSpaceShifted`  linear models with fewer rows than columns: an n x n system in the space of the rows
+`Rented`           one of these, made once quick steps have cost as much
 `KrylovShifted`    preconditioned conjugate gradients, stopped by ``|r|_* <= theta lam |h|``
 structured forms   bring their own, see `gnsopt.linalg.structured`
 =================  ==============================================================================================
@@ -14,15 +15,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh, lapack
 
 from gnsopt._typing import Array
 from gnsopt.exceptions import NotPositiveDefinite, StepFailure
-from gnsopt.linalg.forms import EPS, Gram, Shifted, noise
+from gnsopt.linalg.forms import EPS, Apply, Gram, Shifted, noise
 from gnsopt.linalg.metric import Metric
-from gnsopt.linalg.precond import Apply, Preconditioner
+from gnsopt.linalg.precond import Preconditioner
 
 PATIENT = 8  # products of a solve before it may stall: shorter ones cost little
 
@@ -246,6 +248,57 @@ class RowSpaceShifted(Shifted):
 
 
 @dataclass(frozen=True)
+class Pace:
+    """What quick steps need of shifted solves.
+
+    Parameters
+    ----------
+    memory : int
+        Number of pairs of steps and gradients to keep.
+    price : float
+        What a step costs, in products.
+    begin : callable
+        ``r -> M^{-1} r``, M of unknown scale: the preconditioner before a better one is bought.
+    foresee : callable
+        ``foresee(lam, ahead)``, called before a step with the products that are still to come: something better, or
+        None for as long as that does not pay.
+    """
+
+    memory: int
+    price: float
+    begin: Apply
+    foresee: Callable[[float, float], Any]
+
+
+class Rented(Shifted):
+    """Shifted solves that are dear to begin with, and quick steps before them, for as long as those are cheaper.
+
+    Parameters
+    ----------
+    make : callable
+        Return the solves.
+    pace : Pace
+        What quick steps are made with.
+    """
+
+    def __init__(self, make: Callable[[], Shifted], pace: Pace) -> None:
+        self._make, self._pace = make, pace
+        self._solves: Shifted | None = None
+        self.memory, self.quick_price = pace.memory, pace.price
+
+    def quick(self, lam: float, ahead: float) -> tuple[Apply, bool] | None:
+        """Return what there is, until the solves are worth their price."""
+        return (self._pace.begin, False) if self._pace.foresee(lam, ahead) is None else None
+
+    def solve(self, lam: float, b: Array) -> Array:
+        """Solve by what is made at the first call."""
+        if self._solves is None:
+            self._solves = self._make()
+            self.lam_noise = self._solves.lam_noise
+        return self._solves.solve(lam, b)
+
+
+@dataclass(frozen=True)
 class Accuracy:
     r"""When a residual r of ``(H + lam B) h = b`` is small enough: any of the four bounds.
 
@@ -294,6 +347,8 @@ class KrylovShifted(Shifted):
         preconditioner, others need two or more (flexible conjugate gradients).
     renew : callable, optional
         ``renew(lam) -> Preconditioner | None``, called before each solve.
+    pace : Pace, optional
+        What quick steps are made with; there are none without it.
     """
 
     def __init__(
@@ -305,9 +360,23 @@ class KrylovShifted(Shifted):
         spend: Callable[[float], Preconditioner | None] | None = None,
         window: int | None = 1,
         renew: Callable[[float], Preconditioner | None] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._matvec, self._metric, self._preconditioner = matvec, metric, preconditioner
         self._accuracy, self._spend, self._window, self._renew = accuracy, spend, window, renew
+        self._pace = pace
+        if pace is not None:
+            self.memory, self.quick_price = pace.memory, pace.price
+
+    def quick(self, lam: float, ahead: float) -> tuple[Apply, bool] | None:
+        """Return what was bought, or is bought for the products ahead, or what there is before."""
+        if self._pace is None:
+            return None
+        if ahead > 0 and (better := self._pace.foresee(lam, ahead)) is not None:
+            self._preconditioner = better
+        if self._preconditioner is None:
+            return self._pace.begin, False
+        return self._preconditioner.about(lam, self._metric), True
 
     def solve(self, lam: float, b: Array) -> Array:
         """Run PCG; on a new preconditioner restart from the iterate reached."""

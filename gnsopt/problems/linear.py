@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,8 @@ class LinearModel(Objective):
         )
 
     def _scores(self, x: Array) -> Array:
+        if not x.any():  # where most runs begin
+            return np.zeros((self.design.n_samples, self.k) if self.k > 1 else self.design.n_samples)
         return self.design.matvec(x if self.k == 1 else x.reshape(-1, self.k))
 
     def prepare(self, x: Array) -> Scores:
@@ -194,6 +196,7 @@ class LinearModel(Objective):
             return None
         twin = copy.copy(self)
         twin.design = Design(span.L, self.design.intercept)
+        twin.design.reduced = True
         twin.design.row_gram = self.design.row_gram  # L L' = X X'
         twin.n = twin.design.n_columns * self.k
         d = self.design.n_features * self.k
@@ -215,7 +218,8 @@ class LinearModel(Objective):
 
         def at(t: float) -> tuple[Scores, float]:
             with np.errstate(over="ignore", invalid="ignore"):
-                y = replace(self.scores_loss(z.Z + t * D), reach=max(z.reach, t * length))
+                y = self.scores_loss(z.Z + t * D)
+                y = Scores(y.Z, y.loss, y.R, y.cache, max(z.reach, t * length))
                 return y, float(np.vdot(y.R, D)) + slope + t * bend
 
         return at

@@ -16,6 +16,10 @@ Departures from [1]: the radius is `gamma0` at the most as long as bold steps ar
 several outputs (softmax) the bold step is damped by ``lam = |g|_*/10^4``: the Hessian of decided samples is all but
 singular, and conjugate gradients would take most products for directions in which nothing is left to gain.
 
+Where a solve would take several products, quick steps come between: quasi-Newton directions at one product each, for as
+long as they make better speed (`gnsopt.solvers.quick`). They lie outside (1): what they promise is a fall of |g|_* by a
+fixed factor in any four of them, or a Newton step.
+
 Inexact solves leave a residual of ``min(eta, sqrt(|g|_* / |g_0|_*))``, for which the order is 3/2 where they do [2];
 they may end before, where the quadratic model has stopped falling (`Accuracy.stall`).
 
@@ -30,7 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +43,7 @@ from gnsopt.exceptions import NotPositiveDefinite, StepFailure
 from gnsopt.globalization import flat_point, progress_ratio
 from gnsopt.point import Point
 from gnsopt.solver import Solver
+from gnsopt.solvers.quick import Quick
 
 # Shift of the undamped step at the start, in units of `lam_noise`; it falls with the gradient, down to one unit. Where
 # H is singular, rounding moves a step by 1/FIRM of it along the null space, so that the minimiser is the one next to
@@ -69,6 +74,7 @@ class LineNewton(Solver):
         Directions per iteration at the most.
     """
 
+    quick: ClassVar[bool] = True
     curvature: Any = "auto"
     metric: Any = "auto"
     gamma0: float = 0.1
@@ -86,14 +92,21 @@ class LineNewton(Solver):
             raise ValueError(f"flat={self.flat} and eta={self.eta} must lie in (0, 1)")
 
     def iterates(self, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
-        """Yield points, with ``gamma``, ``lam``, ``ratio`` R, ``step`` t and ``trials``."""
+        """Yield points, with ``gamma``, ``lam``, ``ratio`` R, ``step`` t and ``trials``, 0 for a quick step."""
         curvature, gamma, first = start(self.curvature, x), self.gamma0, x.counts.first or x.dual_norm or 1.0
-        several = getattr(x.objective, "k", 1) > 1
+        several, quick = getattr(x.objective, "k", 1) > 1, Quick(x, first)
         while True:
             share = x.dual_norm / first
             x.forcing = min(self.eta, math.sqrt(share))
             H, promised = curvature(x), np.inf
             bold = max(H.lam_noise * max(FIRM * share, 1.0), x.dual_norm / SEVERAL if several else 0.0)
+            if (found := quick.step(x, H, bold, self.flat)) is not None:
+                y, t = found
+                R = 8 * (x.dual_norm / gamma) * (x.f - y.f) / y.dual_norm**2 if y.dual_norm > 0 else np.inf
+                x = x.at(y.x) if y.vanishes or x.objective.stale(y.z) else y
+                yield x, {"gamma": gamma, "lam": bold, "ratio": R, "step": t, "trials": 0}
+                continue
+            before, products = x, x.counts.nhessp
             for trial in range(1, self.max_trials + 1):
                 damping = x.dual_norm / max(gamma, 1e-300)
                 lam = bold if trial == 1 else max(damping, H.lam_noise)
@@ -114,6 +127,7 @@ class LineNewton(Solver):
             x, accepted = (x.at(y.x) if level else y), gamma  # without the rounding of the line
             if trial > 1 or gamma < self.gamma0:
                 gamma *= 4 if R >= 16 else 2 if R >= 2 else 1
+            quick.learn(before, x, x.counts.nhessp - products)
             yield x, {"gamma": accepted, "lam": lam, "ratio": R, "step": t, "trials": trial}
 
     def resumed(self, scalars: dict[str, float]) -> LineNewton | None:

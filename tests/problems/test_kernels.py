@@ -143,6 +143,13 @@ def test_dense_kernels(n, d, intercept):
     v, out = rng.normal(size=e), np.ones(e)
     dense.weighted_product(X, w[:, 0].copy(), v, intercept, out)
     np.testing.assert_allclose(out, 1 + A.T @ (w[:, 0] * (A @ v)), atol=1e-11)
+    z, out, squares = np.full(n, np.nan), np.ones(d), np.ones(d)
+    dense.products(X, v[:d], z)
+    np.testing.assert_allclose(z, X @ v[:d], atol=1e-13)
+    dense.add_rows(X, w[:, 0].copy(), out)
+    np.testing.assert_allclose(out, 1 + X.T @ w[:, 0], atol=1e-12)
+    dense.add_squares(X, w[:, 0].copy(), squares)
+    np.testing.assert_allclose(squares, 1 + (X**2).T @ w[:, 0], atol=1e-12)
     V, Z, out = rng.normal(size=(6, d)), np.full((n, 5), np.nan), np.ones((5, d))
     V[5] = 0.0
     dense.scores(X, V, Z)
