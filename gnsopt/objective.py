@@ -81,8 +81,8 @@ class Objective:
         """Return ``f(x) - f(x + h)`` without cancellation."""
         raise NotImplementedError
 
-    def line(self, x: Array, z: Any, h: Array) -> Callable[[float], tuple[Any, float]]:
-        """Return ``t -> (prepare(x + t h), slope of f along h there)``, for less than a gradient each."""
+    def line(self, x: Array, z: Any, h: Array) -> Callable[[float], tuple[Any, float, float]]:
+        """Return ``t -> (prepare(y), f(y), slope of f along h)`` at ``y = x + t h``, for less than a gradient each."""
         raise NotImplementedError
 
     def stale(self, z: Any) -> bool:

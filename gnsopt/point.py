@@ -157,9 +157,10 @@ class Point:
         prepared = self.objective.line(self.x, self.z, h)
 
         def fast(t: float) -> tuple[Point, float]:
-            y = self.at(self.x + t * h)
-            y._z, slope = prepared(t)
-            return y, slope if math.isfinite(y.f) else math.nan
+            y = Ahead(self, h, t)
+            y._z, y._f, slope = prepared(t)
+            self.counts.nfev += 1
+            return y, slope if math.isfinite(y._f) else math.nan
 
         return fast
 
@@ -258,3 +259,36 @@ class Point:
         """Return ``(hess f)(x) v``."""
         self.counts.nhessp += 1
         return self.hess().matvec(v)
+
+
+class Ahead(Point):
+    """The trial point ``x + t h``, whose entries are computed once they are asked for.
+
+    Parameters
+    ----------
+    start : Point
+        Where x is.
+    h : ndarray of shape (n,)
+        The direction.
+    t : float
+        The step.
+    """
+
+    __slots__ = ("_from", "_x")
+
+    def __init__(self, start: Point, h: Array, t: float) -> None:
+        super().__init__(start.objective, start.x, start.counts, start.metric, start.enough, trial=True)
+        self._from: tuple[Array, Array, float] | None = (start.x, h, t)
+
+    @property
+    def x(self) -> Array:
+        """``x + t h``."""
+        if self._from is not None:
+            x, h, t = self._from
+            self._x, self._from = x + t * h, None
+        return self._x
+
+    @x.setter
+    def x(self, value: Array) -> None:
+        """Keep what the base class sets."""
+        self._x = value

@@ -316,13 +316,13 @@ class RowBlocks(Objective):
         """Return ``f(x) - f(x + h)`` to full relative accuracy, in one pass."""
         return float(self.total(work.Local.difference, x, h)[0]) - 0.5 * float((self.ridge * h) @ (2 * x + h))
 
-    def line(self, x: Array, z: Totals, h: Array) -> Callable[[float], tuple[Totals, float]]:
-        """Return ``t -> (prepare(x + t h), slope)``: one pass each, which brings the gradient, too."""
+    def line(self, x: Array, z: Totals, h: Array) -> Callable[[float], tuple[Totals, float, float]]:
+        """Return ``t -> (prepare(y), f(y), slope)``, ``y = x + t h``: a pass each, which brings the gradient, too."""
 
-        def at(t: float) -> tuple[Totals, float]:
+        def at(t: float) -> tuple[Totals, float, float]:
             y = x + t * h
             totals = self.prepare(y)
-            return totals, float(self.grad(y, totals) @ h)
+            return totals, self.fun(y, totals), float(self.grad(y, totals) @ h)
 
         return at
 

@@ -33,12 +33,12 @@ def pace_of(gram: Any, metric: Metric, foresee: Callable[[float, float], Any]) -
     -------
     Pace or None
         None where a trial on a line is a pass over the data, where the metric is not diagonal, or where pairs would
-        take more memory than the data.
+        take more than half the memory of the data.
     """
     if not np.isfinite(gram.trial_price) or metric.diagonal is None:
         return None
     most, least = PAIRS
-    memory = min(most, int(gram.design.nnz / (2 * gram.n)))
+    memory = min(most, int(gram.design.nnz / (4 * gram.n)))
     if memory < least:
         return None
     price = 1.0 + (LOOKS * gram.trial_price + PAIR * memory * gram.n) / gram.product_price

@@ -25,6 +25,7 @@ from gnsopt.objective import Objective
 from gnsopt.problems.validation import check_design, check_l2, check_weights
 
 FAR = 1e3  # change of a score whose rounding, 1e-13, may show in a residual
+CANCELLED = 0.01  # share of a sum of squares below which it has lost digits
 LINEAR = ("prepare", "fun", "grad", "hess", "difference", "line")  # what makes a model linear in its rows
 
 
@@ -211,16 +212,21 @@ class LinearModel(Objective):
         """Whether the function called `name` is there; `line` where it still is that of the values."""
         return super().offers(name) and (name != "line" or type(self).line is not LinearModel.line or self._plain())
 
-    def line(self, x: Array, z: Scores, h: Array) -> Callable[[float], tuple[Scores, float]]:
-        """Return ``t -> (prepare(x + t h), slope)``: one product with the data for all t together."""
-        D, slope, bend = self._scores(h), float((self.ridge * x) @ h), float((self.ridge * h) @ h)
+    def line(self, x: Array, z: Scores, h: Array) -> Callable[[float], tuple[Scores, float, float]]:
+        """Return ``t -> (prepare(y), f(y), slope)``, ``y = x + t h``: one product with the data for all t."""
+        D, rx = self._scores(h), self.ridge * x
+        xx, xh, hh = float(rx @ x), float(rx @ h), float((self.ridge * h) @ h)
         length = float(max(D.max(), -D.min()))
 
-        def at(t: float) -> tuple[Scores, float]:
+        def at(t: float) -> tuple[Scores, float, float]:
             with np.errstate(over="ignore", invalid="ignore"):
                 y = self.scores_loss(z.Z + t * D)
                 y = Scores(y.Z, y.loss, y.R, y.cache, max(z.reach, t * length))
-                return y, float(np.vdot(y.R, D)) + slope + t * bend
+                square = xx + t * (2 * xh + t * hh)
+                if not square >= CANCELLED * (xx + t * t * hh):
+                    v = x + t * h
+                    square = float((self.ridge * v) @ v)
+                return y, y.loss + 0.5 * square, float(np.vdot(y.R, D)) + xh + t * hh
 
         return at
 

@@ -35,12 +35,21 @@ def test_line_is_the_problem_along_it(name):
     x, h = 0.1 * rng.standard_normal((2, problem.n))
     line = problem.line(x, problem.prepare(x), h)
     for t in (0.0, 0.3, 1.0, 2.5):
-        z, slope = line(t)
+        z, f, slope = line(t)
         y = x + t * h
         fresh = problem.prepare(y)
         assert np.allclose(z.Z, fresh.Z, rtol=1e-13, atol=1e-13)
-        assert problem.fun(y, z) == pytest.approx(problem.fun(y, fresh), rel=1e-13)
+        assert f == pytest.approx(problem.fun(y, fresh), rel=1e-13)
         assert slope == pytest.approx(problem.grad(y, fresh) @ h, rel=1e-10)
+
+
+def test_the_value_on_a_line_keeps_its_digits_where_the_penalty_all_but_vanishes():
+    X, y, _ = data()
+    problem = gnsopt.Logistic(X, y, 1.0)
+    x = np.full(problem.n, 1e6)
+    h, t = -x + 1e-3, 1.0
+    f = problem.line(x, problem.prepare(x), h)(t)[1]
+    assert f == pytest.approx(problem.fun(x + h, problem.prepare(x + h)), rel=1e-9)  # the scores moved by 1e7
 
 
 def test_a_model_with_its_own_values_has_no_cheap_line():
