@@ -6,6 +6,7 @@ of such pairs, and so on: the same tree everywhere, so that no bit depends on wh
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -170,7 +171,7 @@ class OnDask:
         """Return the threads of each worker; there must be one."""
         try:
             self.client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
             raise ValueError(f"client: the cluster has had no worker for {PATIENCE} s; start one with 'dask worker "
                              f"{self.client.scheduler.address}'") from None  # fmt: skip
         return dict(self.client.nthreads())
@@ -291,5 +292,5 @@ def connect(address: str) -> Any:
         raise MissingRequirement("a Dask cluster needs Dask: pip install 'gnsopt[dask]'") from error
     try:
         return Client(address, timeout=10, set_as_default=False)  # one that fails would stay the default
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, TimeoutError, asyncio.TimeoutError) as error:
         raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error
