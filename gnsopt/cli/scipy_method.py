@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from scipy.optimize import OptimizeResult
 from scipy.optimize import minimize as scipy_minimize
 
@@ -31,7 +32,7 @@ METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "Powell": ((), {"xtol": 0.0, "ftol": 0.0, "maxiter": MANY, "maxfev": MANY}),
     "CG": (("jac",), {"gtol": 0.0, "maxiter": MANY}),
     "BFGS": (("jac",), {"gtol": 0.0, "maxiter": MANY}),
-    "Newton-CG": (("jac", "hessp"), {"xtol": 0.0, "maxiter": MANY}),
+    "Newton-CG": (("jac", "hessp"), {"xtol": 1e-300, "maxiter": MANY}),  # with 0.0, SciPy 1.12 takes no step
     "L-BFGS-B": (("jac",), {"ftol": 0.0, "gtol": 0.0, "maxiter": MANY, "maxfun": MANY}),
     "TNC": (("jac",), {"ftol": 0.0, "gtol": 0.0, "xtol": 0.0, "maxfun": MANY}),
     "COBYLA": ((), {"tol": 1e-16, "maxiter": MANY}),
@@ -43,6 +44,8 @@ METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "trust-exact": (("jac", "hess"), {"gtol": 0.0, "maxiter": MANY}),
     "trust-krylov": (("jac", "hessp"), {"gtol": 0.0, "maxiter": MANY}),
 }
+if tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 14):
+    del METHODS["COBYQA"]
 
 
 @dataclass(frozen=True)
