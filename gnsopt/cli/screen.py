@@ -115,9 +115,10 @@ class Meter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Wipe the bar."""
+        """Wipe the bar; one that was not drawn would leave an empty line, before Rich 14.3."""
         with suppress(OSError):  # the terminal may have gone, which must not cost the result
-            self.bar.stop()
+            if self.live:
+                self.bar.stop()
 
     def follow(self, label: str) -> Callable[..., None]:
         """Return the callback of a run that shows its progress."""
