@@ -48,7 +48,7 @@ def noise_scale(rows: ArrayLike, batch: int) -> float:
     if G.ndim != 2 or G.size == 0 or as_count(batch, "batch") < 1:
         raise ValueError(f"rows has shape {G.shape} and batch={batch}: rows must be a matrix, batch at least 1")
     m, n = G.shape
-    size = float(np.abs(G).max()) or 1.0  # fourth powers may leave the floats
+    size = max(float(np.abs(G).max()), float(np.finfo(float).tiny))  # fourth powers may leave the floats
     G = G / size
     gram = (G @ G.T if m <= n else G.T @ G) / m
     spread = float(np.mean(np.sum(G * G, axis=1) ** 2) - np.sum(gram**2))
