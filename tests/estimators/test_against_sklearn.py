@@ -4,16 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
-import sklearn
 import sklearn.linear_model as peer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from gnsopt.estimators import LogisticRegression, LogisticRegressionPath, PoissonRegressor
+from tests.libraries import MULTINOMIAL
 
-# newton-cholesky fitted one classifier for each class before scikit-learn 1.6
-MULTINOMIAL = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 6)
 LOADERS = {"breast_cancer": load_breast_cancer, "digits": load_digits, "iris": load_iris}
 
 

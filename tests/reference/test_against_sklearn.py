@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import sklearn
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
@@ -10,9 +9,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from gnsopt import GradNormSmooth, Logistic, Softmax
-
-# newton-cholesky fitted one classifier for each class before scikit-learn 1.6
-MULTINOMIAL = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 6)
+from tests.libraries import MULTINOMIAL
 
 
 def load(name):

@@ -312,7 +312,7 @@ def test_f_star_is_the_minimum(toml, go):
     )
     facts = load(folder / "figure").runs[0].facts
     X, y = datasets.load("iris")
-    model = LogisticRegression(C=1 / 3, solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(X, y)
+    model = LogisticRegression(C=1 / 3, solver="newton-cg", tol=1e-12, max_iter=1000).fit(X, y)
     loss = -np.mean(model.predict_log_proba(X)[np.arange(150), y.astype(int)])
     assert facts["f_star"] == pytest.approx(loss + 0.5 * 3 / 150 * np.sum(model.coef_**2), rel=1e-13)
     assert "grad f = 0" in facts["f_star_route"]
