@@ -77,6 +77,7 @@ class Design:
         self.n_columns = self.n_features + int(intercept)
         self.nnz = int(X.nnz) if self.sparse else self.n_samples * self.n_features
         self.reduced = False
+        self._splits: dict[tuple[int, bool], list[slice]] = {}
         self._sample: tuple[IntArray, Design] | None = None
         self._XT: Any = X.T  # a view: CSR's transpose is CSC on the same arrays
 
@@ -173,8 +174,10 @@ class Design:
 
     def _parts(self, k: int, sums: bool) -> list[slice]:
         """Return parts of the rows; with sums of their own, of the size of k vectors, only if they are well filled."""
-        most = self.nnz / (FILLED * self.n_columns) if sums else np.inf
-        return parts.split(self.n_samples, self.product_price(k), most)
+        if (k, sums) not in self._splits:
+            most = self.nnz / (FILLED * self.n_columns) if sums else np.inf
+            self._splits[k, sums] = parts.split(self.n_samples, self.product_price(k), most)
+        return self._splits[k, sums]
 
     def _csr(self, rows: slice) -> tuple[Any, Any, Any]:
         return self.X.indptr[rows.start : rows.stop + 1], self.X.indices, self.X.data

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,7 @@ class LinearModel(Objective):
             A model of at most n_samples columns; exact for iterates in the span of the rows and one value of `l2`. None
             where the rank of the rows is not clear, or where a function of this model has been overridden.
         """
-        if not self._plain():
+        if not self._plain:
             return None
         try:
             span = RowSpan(self.design)
@@ -204,13 +205,14 @@ class LinearModel(Objective):
         twin.ridge = np.concatenate([np.full(span.L.shape[1] * self.k, self.ridge[0]), self.ridge[d:]])
         return twin, span
 
+    @cached_property
     def _plain(self) -> bool:
         """Whether no function of this model has been overridden."""
         return all(getattr(getattr(self, name), "__func__", None) is getattr(LinearModel, name) for name in LINEAR)
 
     def offers(self, name: str) -> bool:
         """Whether the function called `name` is there; `line` where it still is that of the values."""
-        return super().offers(name) and (name != "line" or type(self).line is not LinearModel.line or self._plain())
+        return super().offers(name) and (name != "line" or type(self).line is not LinearModel.line or self._plain)
 
     def line(self, x: Array, z: Scores, h: Array) -> Callable[[float], tuple[Scores, float, float]]:
         """Return ``t -> (prepare(y), f(y), slope)``, ``y = x + t h``: one product with the data for all t."""
