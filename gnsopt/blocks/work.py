@@ -79,7 +79,7 @@ class Plan:
             else:
                 model.label = codes
         model.weight = w / self.total
-        model.ridge = np.zeros(())
+        model.ridge = np.zeros(model.n)
         return model
 
 

@@ -79,11 +79,11 @@ class DiagonalMetric(Metric):
 
     def norm(self, h: Array) -> float:
         """Return the norm; ``dnrm2`` neither overflows nor underflows."""
-        return float(blas.dnrm2(h if self._unit else self._root * h))
+        return float(blas.dnrm2(self._root * h) if self.n else blas.dnrm2(h) * self._root)
 
     def dual_norm(self, s: Array) -> float:
         """Return the dual norm."""
-        return float(blas.dnrm2(s if self._unit else s / self._root))
+        return float(blas.dnrm2(s / self._root) if self.n else blas.dnrm2(s) / self._root)
 
     def add_to(self, H: Array, lam: float) -> None:
         """Add ``lam d`` to the diagonal of `H`."""

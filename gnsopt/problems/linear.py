@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
+from gnsopt.kernels import penalty
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Form, Gram
 from gnsopt.linalg.metric import DiagonalMetric, Metric
@@ -160,13 +161,13 @@ class LinearModel(Objective):
     def fun(self, x: Array, z: Scores) -> float:
         """Return the weighted mean loss plus the penalty."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return z.loss + 0.5 * float(x @ (self.ridge * x))
+            return z.loss + 0.5 * float(penalty.square(self.ridge, x))
 
     def grad(self, x: Array, z: Scores) -> Array:
         """Return ``A' R + l2 x``."""
         with np.errstate(over="ignore", invalid="ignore"):
             g = self.design.rmatvec(z.R).reshape(-1)
-            g += self.ridge * x
+            penalty.add_gradient(self.ridge, x, g)
         return g
 
     def hess(self, x: Array, z: Scores) -> Form:
@@ -216,8 +217,8 @@ class LinearModel(Objective):
 
     def line(self, x: Array, z: Scores, h: Array) -> Callable[[float], tuple[Scores, float, float]]:
         """Return ``t -> (prepare(y), f(y), slope)``, ``y = x + t h``: one product with the data for all t."""
-        D, rx = self._scores(h), self.ridge * x
-        xx, xh, hh = float(rx @ x), float(rx @ h), float((self.ridge * h) @ h)
+        D = self._scores(h)
+        xx, xh, hh = penalty.products(self.ridge, x, h)
         length = float(max(D.max(), -D.min()))
 
         def at(t: float) -> tuple[Scores, float, float]:
@@ -226,8 +227,7 @@ class LinearModel(Objective):
                 y = Scores(y.Z, y.loss, y.R, y.cache, max(z.reach, t * length))
                 square = xx + t * (2 * xh + t * hh)
                 if not square >= CANCELLED * (xx + t * t * hh):
-                    v = x + t * h
-                    square = float((self.ridge * v) @ v)
+                    square = penalty.square(self.ridge, x + t * h)
                 return y, y.loss + 0.5 * square, float(np.vdot(y.R, D)) + xh + t * hh
 
         return at
