@@ -63,7 +63,14 @@ def mean_diagonal(gram: Gram, metric: Metric) -> Apply:
     callable
         The division.
     """
-    sigma = float(gram.rows.diagonals().sum()) / gram.k
-    d = gram.ridge + sigma * np.asarray(metric.diagonal)
-    safe: Array = np.where(d > 0, d, 1.0)
-    return lambda r: r / safe
+    d: Array | None = None
+
+    def divided(r: Array) -> Array:
+        nonlocal d
+        if d is None:
+            sigma = float(gram.rows.diagonals().sum()) / gram.k
+            d = gram.ridge + sigma * np.asarray(metric.diagonal)
+            d[d <= 0] = 1.0
+        return r / d
+
+    return divided

@@ -36,6 +36,7 @@ CHEAP = 2.0  # products up to whose price help is bought at once: what a diagona
 STALL = 0.01  # where a solver bears inexact steps: on ill-conditioned data a sixth of the products less (measured)
 AHEAD = 3.0  # quick steps buy help that costs no more than this part of the products that are to come (chosen)
 LEVERAGE = 8.0  # and at the most so many times what slow ones have cost: the pace of a few may mislead (chosen)
+SELDOM = 4.0  # by how much the work at hand grows between two questions for a price
 RENT = 8.0  # products up to whose price the Gram matrix of the rows is built at once (chosen)
 VECTOR_WORK = 60.0  # counted work of CG's own vector operations, per variable and product
 
@@ -76,7 +77,7 @@ class Engine:
         self.theta, self.floor, self.max_products = theta, floor, max_products
         self.direct = direct
         self._level = 0  # the dearest help bought so far: index into the offers of `_prices`
-        self._ask = 0.0  # what must be at hand before a price is asked for again
+        self._ask = 0.0  # what must be at hand before a price is asked for: to ask may cost a pass over the data
         self._spent = 0.0  # counted work of products since the last purchase
         self._preconditioner: Preconditioner | None = None
         self._fresh = False
@@ -156,7 +157,7 @@ class Engine:
                 return None
             price, make, whole = offers[level - 1]
             if budget < price(lam):
-                self._ask = 2 * budget  # to ask costs a pass where many rows must be looked at
+                self._ask = SELDOM * budget
                 return None
             self._spent, self._ask, self._level, self._fresh = 0.0, 0.0, level, True
             x.counts.nhev += whole

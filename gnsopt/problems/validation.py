@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, issparse
 
 from gnsopt._typing import Array, IntArray, Matrix
 from gnsopt.arguments import as_array, shown
+from gnsopt.kernels.entries import largest
 
 DENSE_ABOVE = (
     0.3  # share of non-zeros above which rows are kept dense: products and Hessians are then faster (measured)
@@ -59,10 +60,10 @@ def check_design(X: Any, name: str = "X") -> Matrix:
         values, dense = out, False
     if 0 in out.shape:
         raise ValueError(f"{name} has shape {tuple(out.shape)}: it holds no samples or no features")
-    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))  # NaN if there is one
-    if not math.isfinite(largest):
+    top = largest(values)
+    if not math.isfinite(top):
         raise ValueError(f"{name} contains NaN or infinity; remove or impute those entries first")
-    if largest > LARGEST:
+    if top > LARGEST:
         raise ValueError(f"{name} holds entries above {LARGEST:g}, whose squares overflow; rescale its features")
     if not dense:
         return out

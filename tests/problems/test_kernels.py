@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.special import expit, logsumexp, softmax
 
-from gnsopt.kernels import blocks, csr, dense
+from gnsopt.kernels import blocks, csr, dense, entries, penalty
 from gnsopt.kernels import logistic as logistic_kernel
 from gnsopt.kernels import softmax as softmax_kernel
 
@@ -195,3 +195,27 @@ def test_blocks_are_spread_over_the_classes(sums_to_zero):
         for start, stop in ((0, 3), (3, len(pairs))):
             blocks.spread(B[lo:hi, :, start:stop], lo, pairs[start:stop], sums_to_zero, k, H)
     np.testing.assert_allclose(np.triu(H), np.triu(1 + expected.reshape(e * k, e * k)), atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (7,), (64, 3)])
+def test_largest_entry(shape):
+    values = np.random.default_rng(0).normal(size=shape)
+    assert entries.largest(values) == np.abs(values).max(initial=0.0)
+    assert entries.largest(-values) == np.abs(values).max(initial=0.0)
+    if values.size:
+        for special in (np.inf, -np.inf, 5e-324):
+            values.flat[-1] = special
+            assert entries.largest(values) == np.abs(values).max()
+        for bad in (np.nan, -np.nan):
+            values.flat[-1] = bad
+            assert np.isnan(entries.largest(values))
+
+
+def test_penalty_in_one_pass():
+    r, x, h, g = np.random.default_rng(0).normal(size=(4, 33))
+    expected = r @ x**2, r @ (x * h), r @ h**2
+    np.testing.assert_allclose(penalty.products(r, x, h), expected, rtol=1e-12)
+    np.testing.assert_allclose(penalty.square(r, x), expected[0], rtol=1e-12)
+    total = g + r * x
+    penalty.add_gradient(r, x, g)
+    np.testing.assert_allclose(g, total, rtol=1e-15)
