@@ -52,6 +52,10 @@ class Trace:
         self._keep_x = keep_x
         self.x: list[Array] = []
 
+    def amend(self, row: dict[str, float]) -> None:
+        """Change what the last row says."""
+        self._rows[-1].update(row)
+
     def append(self, row: dict[str, float], x: Array | None) -> None:
         """Add one row; `x` may be None where the iterates are not kept."""
         self._rows.append(row)
@@ -218,9 +222,44 @@ def drive(
     def steepness() -> tuple[float, float]:
         return (first.dual_norm, first.max_norm) if past is None else past.first
 
+    def verdict() -> Status | None:
+        """What the rules say of x."""
+        status = stop(Progress(x, nit, clock.seconds))
+        rise = x.f - lows.f
+        if monotone and status is None and (lows.idle >= IDLE or rise > 10 * ROUNDING * abs(lows.f)):
+            status = Status.STEP_FAILURE if rise > RISE * abs(lows.f) else Status.PRECISION_LIMIT
+        if not monotone and status is None and lows.idle >= IDLE and rise <= RISE * abs(lows.f):
+            status = Status.PRECISION_LIMIT
+        return status
+
+    def settle() -> None:
+        """Put the point as it is evaluated anew in the place of one that may be untrue, in the trace, too."""
+        nonlocal x
+        clock.go()
+        before, x = x, x.settled(leave=True)
+        f, gnorm = x.f, gradient_norm(x, norm)
+        clock.pause()
+        if x is not before:
+            trace.amend({"fun": f, "gnorm": gnorm, "time": clock.seconds, **_counts(x)})
+        if before.provisional:
+            land()
+
+    def land() -> None:
+        """Forget how low f was by other coordinates."""
+        nonlocal best, lows
+        best = sure(best)
+        lows = Lows([{"fun": best.f, "gnorm": gradient_norm(best, norm)}])
+
+    def sure(point: Point) -> Point:
+        true = point.settled()
+        return true if true is point or true.finite else first
+
     def keep(status: Status | None = None) -> None:
-        if log is not None and best.finite and x.finite:
-            where = x.x, previous.x, best.x, x.g, x.f
+        if log is None:
+            return
+        there = _anew(x)
+        if best.finite and there.finite:
+            where = x.x, previous.x, best.x, there.g, there.f
             ended = clock.seconds, _counts(x), steepness(), status
             log.write(State(*where, list(trace), *ended, memory=x.counts.memory))
 
@@ -236,13 +275,10 @@ def drive(
             best = x if nit == 0 or _better(x, best, lows.f, norm) else best
             if nit and new and notify is not None and status is None:
                 status = notify(x)
-            if status is None:
-                status = stop(Progress(x, nit, clock.seconds))
-            rise = x.f - lows.f
-            if monotone and status is None and (lows.idle >= IDLE or rise > 10 * ROUNDING * abs(lows.f)):
-                status = Status.STEP_FAILURE if rise > RISE * abs(lows.f) else Status.PRECISION_LIMIT
-            if not monotone and status is None and lows.idle >= IDLE and rise <= RISE * abs(lows.f):
-                status = Status.PRECISION_LIMIT
+            status = verdict() if status is None else status
+            if status is not None and x.settled() is not x:
+                settle()
+                status = status if status is Status.CALLBACK else verdict()
             if status is not None:
                 break
             if log is not None and log.due(nit):
@@ -254,6 +290,8 @@ def drive(
                 break
             _ = step[0].finite  # f and g belong to the step: on its clock, and before it counts
             previous, (x, scalars), nit = x, step, nit + 1
+            if previous.provisional and not x.provisional:
+                land()
     except (StepFailure, NotPositiveDefinite) as failure:  # the second from solvers that do not look for it
         promised = getattr(failure, "promised", np.inf)
         at_rounding = promised <= ROUNDING * abs(best.f) or best.dual_norm <= STALLED * steepness()[0]
@@ -268,9 +306,10 @@ def drive(
         keep()
         raise
     clock.pause()
-    if status.success:
-        best = x
     try:
+        if x.settled() is not x:
+            settle()
+        best = x if status.success else sure(best)
         if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
             status = Status.AT_INFINITY
         keep(status)
@@ -278,6 +317,11 @@ def drive(
     except KeyboardInterrupt:  # the point is there: it must not be lost to its certificate, nor to its writing
         keep(Status.INTERRUPTED)
         return _result(best, nit, Status.INTERRUPTED, trace, "")
+
+
+def _anew(x: Point) -> Point:
+    """Return x as another run would evaluate it, out of the counts: callbacks and files are no work of this one."""
+    return x if x.settled() is x else Point(x.objective, x.x)
 
 
 def _counts(x: Point) -> dict[str, int]:
@@ -333,7 +377,8 @@ def _notifier(callback: Callable[..., Any] | None) -> Callable[[Point], Status |
     def notify(x: Point) -> Status | None:
         try:
             if by_name:
-                callback(intermediate_result=new_result(x=x.x.copy(), fun=x.f, jac=x.g.copy()))
+                at = _anew(x) if x.provisional else x
+                callback(intermediate_result=new_result(x=at.x.copy(), fun=at.f, jac=at.g.copy()))
             else:
                 callback(x.x.copy())
         except StopIteration:

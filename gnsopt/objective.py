@@ -89,6 +89,10 @@ class Objective:
         """Whether `z`, from a `line`, has gathered more rounding than that of a fresh evaluation matters."""
         return False
 
+    def summed(self, z: Any) -> bool:
+        """Whether `z` is a sum along a `line`, and not what `prepare` returns but for its rounding."""
+        return False
+
     def at_infinity(self, x: Array, z: Any, step: Array) -> bool:
         """Whether f is certified to have no minimiser: it falls for ever along `x` or along `step`."""
         return False

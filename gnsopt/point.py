@@ -88,6 +88,7 @@ class Point:
         Whether a failed evaluation means "reject" rather than "raise".
     """
 
+    provisional = False  # whether f and gradient are those of a model in other coordinates
     __slots__ = (
         "_dual_norm",
         "_f",
@@ -95,6 +96,7 @@ class Point:
         "_form",
         "_g",
         "_max_norm",
+        "_settled",
         "_z",
         "counts",
         "enough",
@@ -129,10 +131,28 @@ class Point:
         self._max_norm: float | None = None
         self._finite: bool | None = None
         self._form: dict[str, Form] = {}
+        self._settled: Point | None = None  # in whose place it stands
 
     def at(self, x: Array) -> Point:
         """Return the trial point `x` of the same run."""
         return Point(self.objective, x, self.counts, self.metric, self.enough, trial=True)
+
+    def settled(self, leave: bool = False) -> Point:
+        """Return the point that a result may hold: this one, or the same x evaluated anew where z is no evaluation.
+
+        Parameters
+        ----------
+        leave : bool, default=False
+            Have the run leave the coordinates of a provisional point, and go on from the settled one.
+
+        Returns
+        -------
+        Point
+            The same one each time.
+        """
+        if self._settled is None and self._z is not self and self.objective.summed(self._z):
+            self._settled = self.at(self.x)
+        return self._settled or self
 
     def line(self, h: Array) -> Callable[[float], tuple[Point, float]]:
         """Return ``t -> (trial point x + t h, slope of f along h there)``; the slope may be NaN far out.

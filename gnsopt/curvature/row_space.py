@@ -3,7 +3,8 @@ r"""Wide linear models in the coordinates of their row space.
 With one shift for all features every iterate from zero, or from another start in the row space, is ``x = Q y``, where
 the columns of Q are an orthonormal basis of the rows (`gnsopt.linalg.span`). The model with the rows ``L = X Q`` has
 the same values, norms and steps, so the solver runs on y, of n_samples entries, and the data are read for the entries
-of the gradient alone. The run ends on a point that is evaluated by the data themselves.
+of the gradient alone. The factor of the Gram matrix rounds: where that shows in f, the run leaves for the data, and it
+ends on a point that is evaluated by them (`Lifted.settled`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from gnsopt.exceptions import StepFailure
 from gnsopt.linalg.forms import Gram
 from gnsopt.point import Point
 
+EPS = float(np.finfo(float).eps)
 SPANNED = 1e-10  # part of a start outside the row space, relative, that is rounding (measured up to 1e-11)
+SHARP = 1e-11  # relative error of f by rounding in the factor with which a point still belongs to the model (chosen)
 Iterates = Callable[[Point], Iterator[tuple[Point, dict[str, float]]]]
 
 
@@ -36,13 +39,15 @@ class Lifted(Point):
         A point of the run.
     """
 
-    __slots__ = ("_lift", "_x", "_y")
+    __slots__ = ("_lift", "_shape", "_span", "_start", "_x", "_y", "left")
+    provisional = True
 
     def __init__(self, y: Point, span: Any, start: Point) -> None:
         super().__init__(start.objective, start.x, start.counts, start.metric, start.enough, trial=True)
         self._x: Array | None = None
+        self._span, self._start, self.left = span, start, False
         k = getattr(start.objective, "k", 1)
-        shape = (-1,) if k == 1 else (-1, k)
+        self._shape = shape = (-1,) if k == 1 else (-1, k)
         self._lift: Callable[[Array], Array] = lambda v: span.vector(v.reshape(shape)).reshape(-1)
         self._y, self._f, self._g = y, y.f, self._lift(y.g)
 
@@ -56,6 +61,20 @@ class Lifted(Point):
     @x.setter
     def x(self, value: Array) -> None:
         """Ignore what the base class sets."""
+
+    def sharp(self) -> bool:
+        """Whether f is that of the data but for rounding."""
+        y, length = self._y, self._span.length(self._y.x.reshape(self._shape))
+        slope = float(np.linalg.norm(y.z.R.T * self._span.norms))
+        error = EPS * length * (slope + 0.5 * float(y.objective.ridge[0]) * length)  # type: ignore[attr-defined]
+        return bool(error <= SHARP * abs(self.f))
+
+    def settled(self, leave: bool = False) -> Point:
+        """Return the point by the data; with `leave` the run goes on from it, by the data."""
+        if self._settled is None:
+            self._settled = self._start.at(self.x)
+        self.left |= leave
+        return self._settled
 
 
 def through_rows(iterates: Iterates, x: Point, patient: bool = False) -> Iterator[tuple[Point, dict[str, float]]]:
@@ -87,18 +106,21 @@ def through_rows(iterates: Iterates, x: Point, patient: bool = False) -> Iterato
     last: Point = x
     try:
         for y, scalars in iterates(y):  # noqa: B020
-            last = Lifted(y, span, x)
+            lifted = Lifted(y, span, x)
             choices = x.counts.choices  # which speak of y
             choices["curvature"] = f"{choices.get('curvature', '')}, in the row space of {x.x.size} variables"
-            if last.max_norm <= x.enough:
-                last = x.at(last.x)  # the data have the last word
-                yield last, scalars
+            if not lifted.sharp():
+                if lifted.settled().f < last.f:
+                    last = lifted.settled()
+                    yield last, scalars
                 break
+            last = lifted
             yield last, scalars
-    except StepFailure:
-        if last is x:
-            raise
-    yield from iterates(x.at(last.x))
+            if lifted.left:
+                break
+    except StepFailure:  # of the model: the data have the last word
+        pass
+    yield from iterates(last.settled())
 
 
 def _by_data(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:

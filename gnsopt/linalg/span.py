@@ -37,6 +37,7 @@ class RowSpan:
         L = np.tril(F[:, :rank])
         self._order = pivots[:rank] - 1
         self._T, self._design = np.asfortranarray(L[:rank]), design
+        self.norms = np.sqrt(design.row_gram.diagonal())
         self.L = np.empty((n, rank))
         self.L[pivots - 1] = L
 
@@ -45,6 +46,24 @@ class RowSpan:
         c = np.zeros((self._design.n_samples, *y.shape[1:]))
         c[self._order] = lapack.dtrtrs(self._T, y, lower=1, trans=1)[0]
         return c
+
+    def length(self, y: Array) -> float:
+        """Return the length of the terms of which ``Q y = sum_j c_j a_j`` is the sum: of ``(|c_j| |a_j|)_j``.
+
+        Times eps, it is what a score ``L y`` is off ``X (Q y)``, in units of ``|a_i|``: ``X X' - L L'`` has entries of
+        about ``eps |a_i| |a_j|``, of random signs.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+            Coordinates.
+
+        Returns
+        -------
+        float
+            The length, in the units of x.
+        """
+        return float(np.linalg.norm(self.coefficients(y[: self.L.shape[1]]).T * self.norms))
 
     def coordinates(self, x: Array) -> Array:
         """Return ``Q' x``; an intercept's entry, the last one of `x`, is kept."""

@@ -236,6 +236,10 @@ class LinearModel(Objective):
         """Whether scores have moved by more than `FAR`."""
         return not z.reach <= FAR
 
+    def summed(self, z: Any) -> bool:
+        """Whether scores are not products with the data; a `prepare` of another kind makes no sums."""
+        return isinstance(z, Scores) and z.reach > 0
+
     def difference(self, x: Array, z: Scores, h: Array) -> float:
         """Return ``f(x) - f(x + h)`` to full relative accuracy: one more product with the data."""
         return self.scores_difference(z, self._scores(h)) - 0.5 * float((self.ridge * h) @ (2 * x + h))
