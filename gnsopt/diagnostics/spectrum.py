@@ -179,7 +179,7 @@ def spectrum(
     Raises
     ------
     ValueError
-        If a number is out of range, or `n` is missing.
+        If a number is out of range, `n` is missing, or a product is not finite.
 
     Examples
     --------
@@ -198,6 +198,8 @@ def spectrum(
         error = form.n * EPS * float(np.max(np.abs(values)))
         return Spectrum(form.n, values, np.full_like(values, 1 / form.n), np.full_like(values, error), True)
     runs = [ritz(form.matvec, v, steps) for v in signs(form.n, probes, seed)]
+    if not all(run.values.size for run in runs):
+        raise ValueError(f"A: a product of this {type(form).__name__} with a vector is not finite; it has no spectrum")
     longest = max(run.values.size for run in runs)
     filled = [np.minimum(np.arange(longest), run.values.size - 1) for run in runs]
     values, errors = (np.array([run[part][at] for run, at in zip(runs, filled, strict=True)]) for part in (0, 2))

@@ -21,6 +21,7 @@ from scipy.linalg import eigh_tridiagonal
 from gnsopt._typing import Array
 
 EPS = float(np.finfo(float).eps)
+LARGEST = 1e150  # entries of a product whose squares leave the range of float64
 
 
 class Ritz(NamedTuple):
@@ -56,7 +57,7 @@ def ritz(product: Callable[[Array], Array], v: Array, m: int) -> Ritz:
     Returns
     -------
     Ritz
-        Values, weights and errors.
+        Values, weights and errors; none where a product is not finite, or next to it.
     """
     basis = [v / np.linalg.norm(v)]
     alpha: list[float] = []
@@ -64,6 +65,8 @@ def ritz(product: Callable[[Array], Array], v: Array, m: int) -> Ritz:
     size = 0.0  # of the matrix, so far
     while True:
         w = np.array(product(basis[-1]), dtype=float)
+        if not np.abs(w).max() < LARGEST:  # NaN, too
+            return Ritz(np.empty(0), np.empty(0), np.empty(0))
         alpha.append(float(w @ basis[-1]))
         V = np.array(basis)
         for _ in range(2):  # twice is enough
@@ -72,7 +75,7 @@ def ritz(product: Callable[[Array], Array], v: Array, m: int) -> Ritz:
         size = max(size, abs(alpha[-1]), rest)
         if not rest > 10 * EPS * size * np.sqrt(v.size):
             rest = 0.0
-        if len(alpha) == min(m, v.size) or rest == 0.0 or not np.isfinite(rest):
+        if len(alpha) == min(m, v.size) or rest == 0.0:
             break
         beta.append(rest)
         basis.append(w / rest)

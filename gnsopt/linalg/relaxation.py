@@ -160,6 +160,8 @@ def jacobi_radius(A: Any, steps: int = 30, shift: float = 0.0) -> float:
     root = np.sqrt(d)
     start = 1.0 + 0.5 * np.sin(np.arange(1.0, d.size + 1) ** 2)  # no eigenvector of anything regular
     values = ritz(lambda v: (S @ (v / root) + shift * v / root) / root, start, min(steps, d.size)).values
+    if not values.size:
+        raise ValueError("A contains NaN or infinity; its entries must be finite")
     return float(np.max(np.abs(1.0 - values)))
 
 

@@ -294,6 +294,8 @@ class SpectralMomentum(HeavyBall):
             return L, mu
         B = x.metric
         found = ritz(lambda v: B.to_white(x.hessp(B.from_white(v))), B.to_white(x.g), self.steps)
+        if not found.values.size:  # nearby, or by its differences, f is not defined
+            return L, mu
         largest, least = float(found.values[-1] + found.errors[-1]), float(found.values[0])
         if not (np.isfinite(largest) and largest > 0):
             return L, mu

@@ -197,3 +197,10 @@ def test_misuse():
         predicted_outliers([1.0], -1)
     with pytest.raises(ValueError, match="batch"):
         noise_scale(np.ones(3), 1)
+
+
+def test_a_product_that_is_not_finite_is_told():
+    assert ritz(lambda v: np.full(3, np.nan), np.ones(3), 3).values.size == 0
+    assert ritz(lambda v: np.array([np.inf, 0.0, 0.0]), np.ones(3), 3).values.size == 0
+    with pytest.raises(ValueError, match="A: a product of .* is not finite"):
+        spectrum(lambda v: v * np.inf, n=600)

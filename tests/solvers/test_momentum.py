@@ -210,3 +210,21 @@ def test_the_metric_is_a_change_of_variables():
     one = plain.minimize(there, np.ones(5), gtol=0, maxiter=40).x
     other = Nesterov(1.0, MU / L, metric=scale**-2.0).minimize(turned, scale, gtol=0, maxiter=40).x
     np.testing.assert_allclose(other / scale, one, rtol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_hessian_that_is_not_finite_is_not_measured(seed):
+    """Differences of the gradient leave the domain next to its boundary."""
+
+    def grad(x):
+        with np.errstate(all="ignore"):
+            return 0.5 / np.sqrt(x) + 2 * x
+
+    def fun(x):
+        with np.errstate(all="ignore"):
+            return float(np.sum(np.sqrt(x)) + x @ x)
+
+    x0 = np.random.default_rng(seed).uniform(0.01, 3, 5)
+    found = SpectralMomentum().minimize(Callables(fun, 5, jac=grad), x0, maxiter=300)
+    assert found.status in (Status.PRECISION_LIMIT, Status.STEP_FAILURE, Status.MAXITER)
+    assert found.fun == fun(found.x) < fun(x0)
