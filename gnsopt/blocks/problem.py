@@ -19,7 +19,7 @@ from gnsopt.blocks.survey import Survey
 from gnsopt.linalg.metric import DiagonalMetric, Metric
 from gnsopt.objective import Objective
 from gnsopt.problems import LinearModel, PoissonRegression, Softmax, SquaredLoss
-from gnsopt.problems.validation import check_l2
+from gnsopt.problems.validation import check_l2, check_variables
 from gnsopt.solver import suggest
 
 
@@ -363,10 +363,15 @@ class RowBlocks(Objective):
         -------
         float
             The share.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a regression, or an x that is no vector of finite numbers.
         """
         if self.classes is None:
             raise TypeError("a regression has no classes")
-        return int(self.total(work.Local.correct, x)[0]) / self.n_samples
+        return int(self.total(work.Local.correct, check_variables(x, self.n))[0]) / self.n_samples
 
 
 def _family(model: Any) -> type[LinearModel]:

@@ -24,7 +24,7 @@ from gnsopt.linalg.metric import DiagonalMetric, Metric
 from gnsopt.linalg.rows import Rows
 from gnsopt.linalg.span import RowSpan
 from gnsopt.objective import Objective
-from gnsopt.problems.validation import check_design, check_l2, check_weights
+from gnsopt.problems.validation import check_design, check_l2, check_rows, check_variables, check_weights
 
 FAR = 1e3  # change of a score whose rounding, 1e-13, may show in a residual
 CANCELLED = 0.01  # share of a sum of squares below which it has lost digits
@@ -142,11 +142,20 @@ class LinearModel(Objective):
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, k)
-            Probability of the larger label, class probabilities, or mean, by the model.
+            Probability of the larger label, class probabilities, or mean, by the model; a mean may be infinite.
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not fit, entries that are not finite, or scores that are not.
         """
-        return self.mean(
-            Design(check_design(X), self.design.intercept).matvec(x if self.k == 1 else x.reshape(-1, self.k))
-        )
+        v = check_variables(x, self.n)
+        rows = Design(check_rows(X, self.design.n_features), self.design.intercept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = rows.matvec(v if self.k == 1 else v.reshape(-1, self.k))
+            if not np.isfinite(Z).all():
+                raise ValueError(f"x has entries up to {np.abs(v).max():.3g}: scores of X leave the range of float64")
+            return self.mean(Z)
 
     def _scores(self, x: Array) -> Array:
         if not x.any():  # where most runs begin

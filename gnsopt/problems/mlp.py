@@ -25,7 +25,7 @@ from gnsopt.linalg.forms import Form
 from gnsopt.linalg.layers import Layer
 from gnsopt.linalg.rows import DiagonalRows, OuterRows, Rows, SoftmaxRows
 from gnsopt.objective import Objective
-from gnsopt.problems.validation import check_design, check_labels, check_weights
+from gnsopt.problems.validation import check_design, check_labels, check_rows, check_variables, check_weights
 
 LOSSES = ("softmax", "squared")
 
@@ -336,9 +336,9 @@ class MLP(Objective):
         ndarray of shape (n_rows, k)
             Class probabilities, or the outputs themselves for the squared loss.
         """
-        X = check_design(X)
+        V = self.unpack(check_variables(x, self.n))
+        X = check_rows(X, len(V[0]) - 1)
         a = X if isinstance(X, np.ndarray) else X.toarray()
-        V = self.unpack(np.asarray(x, dtype=float))
         for layer in V[:-1]:
             a = self._phi(a @ layer[:-1] + layer[-1])[0]
         Z = a @ V[-1][:-1] + V[-1][-1]

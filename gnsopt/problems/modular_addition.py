@@ -22,6 +22,7 @@ from gnsopt._typing import Array
 from gnsopt.arguments import as_number, as_seed, shown
 from gnsopt.objective import Objective
 from gnsopt.problems.composite import check_count
+from gnsopt.problems.validation import check_variables
 
 
 @dataclass
@@ -142,7 +143,7 @@ class ModularAddition(Objective):
         float
             The part.
         """
-        z = self.prepare(x)
+        z = self.prepare(check_variables(x, self.n))
         return float(np.mean(np.argmax(z.Q @ z.V.T, axis=1) == self.sums))
 
     def top_layer(self, x: Array) -> Array:

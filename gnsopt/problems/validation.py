@@ -70,6 +70,58 @@ def check_design(X: Any, name: str = "X") -> Matrix:
     return out.data.reshape(out.shape) if out.nnz == rows * columns else np.ascontiguousarray(out.toarray())
 
 
+def check_rows(X: Any, n_features: int) -> Matrix:
+    """Return further rows as `check_design` does.
+
+    Parameters
+    ----------
+    X : array_like or sparse array of shape (n_rows, n_features)
+        The rows.
+    n_features : int
+        Columns of the rows that the model was made of.
+
+    Returns
+    -------
+    ndarray or csr_array
+        The rows.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite, real matrix of so many columns.
+    """
+    rows = check_design(X)
+    if rows.shape[1] != n_features:
+        raise ValueError(f"X has {rows.shape[1]} columns; the model has {n_features} features")
+    return rows
+
+
+def check_variables(x: Any, n: int) -> Array:
+    """Return the variables of a model as a float64 vector.
+
+    Parameters
+    ----------
+    x : array_like of shape (n,)
+        As in a result.
+    n : int
+        Their number.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The vector.
+
+    Raises
+    ------
+    ValueError
+        If it is no vector of so many finite real numbers.
+    """
+    v = as_array(x, "x")
+    if v.shape != (n,):
+        raise ValueError(f"x has shape {v.shape}; it must be ({n},), the variables of the problem, as in a result")
+    return v
+
+
 def check_labels(y: Any, n_samples: int) -> tuple[IntArray, Any]:
     """Return the class of each sample as an index and the sorted label values.
 

@@ -211,3 +211,15 @@ def test_constraints():
     assert ours.success
     assert ours.nit == theirs.nit
     assert abs(ours.fun - theirs.fun) <= 1e-12
+
+
+def test_accuracy_and_predictions_of_what_is_no_point_are_refused():
+    X, y, *_ = rows("logistic")
+    problem = RowBlocks("logistic", split(X, y, rows=50))
+    x = np.zeros(problem.n)
+    assert problem.accuracy(x.tolist()) == problem.accuracy(x)
+    for bad in (x[1:], x + np.nan, 1.0, ["a"] * x.size, None):
+        with pytest.raises(ValueError, match=r"^x .*"):
+            problem.accuracy(bad)
+        with pytest.raises(ValueError, match=r"^x .*"):
+            problem.predict(bad, X)

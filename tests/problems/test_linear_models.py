@@ -5,8 +5,9 @@ import pytest
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 from scipy.special import expit, softmax
 
-from gnsopt import GradNormSmooth, Logistic, LogSumExp, Softmax
+from gnsopt import GradNormSmooth, Logistic, LogSumExp, PoissonRegression, Softmax, SquaredLoss
 from gnsopt.datasets import make_logistic, make_softmax
+from gnsopt.problems import MLP
 
 PROBLEMS = [Logistic, Softmax]
 
@@ -279,3 +280,23 @@ def test_one_unit_for_all_columns_changes_nothing(problem, size):
     assert b.success
     assert b.fun == pytest.approx(a.fun, rel=1e-12)
     np.testing.assert_allclose(size * b.x, a.x, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [Logistic, Softmax, SquaredLoss, PoissonRegression, MLP])
+def test_predictions_of_what_is_no_point_are_refused(kind):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((8, 3)), np.arange(8) % 2
+    problem = kind(X, y)
+    x = np.zeros(problem.n)
+    good = problem.predict(x, X)
+    np.testing.assert_array_equal(problem.predict(x.tolist(), X), good)
+    for bad in (x[1:], np.append(x, 0.0), x[:, None], 1.0, [], x + np.nan, x + np.inf, ["a"] * x.size, x + 1j, None):
+        with pytest.raises(ValueError, match=r"^x .*"):
+            problem.predict(bad, X)
+    with pytest.raises(ValueError, match="X has 2 columns; the model has 3 features"):
+        problem.predict(x, X[:, :2])
+    if kind is not MLP:
+        far = problem.predict(np.full(problem.n, 1e150), np.abs(X))
+        assert not np.isnan(far).any()
+        with pytest.raises(ValueError, match="x has entries up to 1e[+]308: scores of X leave the range"):
+            problem.predict(np.full(problem.n, 1e308), 1e3 * np.abs(X))
