@@ -29,6 +29,8 @@ from gnsopt.stopping import Progress, Status, StopRule, gradient_norm
 ROUNDING = 1e4 * float(np.finfo(float).eps)
 STALLED = 1e3 * float(np.finfo(float).eps)  # gradient, relative to the first one, that is as good as zero (chosen)
 IDLE = 50  # steps without a new low of f or of the gradient norm that end a monotone run (chosen)
+INWARDS = 1e-6  # length of that step, relative to x (chosen)
+FAR = "f falls on a short step to zero; those of the method may be lost in the rounding of x, {:.3g}: start nearer"
 COLUMNS = ("nit", "fun", "gnorm", "time", *COUNTS)
 new_result: Callable[..., OptimizeResult] = OptimizeResult  # scipy-stubs declare it without a constructor
 
@@ -310,6 +312,8 @@ def drive(
         if x.settled() is not x:
             settle()
         best = x if status.success else sure(best)
+        if status is Status.PRECISION_LIMIT and _falls_inwards(best):
+            status, reason = Status.STEP_FAILURE, FAR.format(np.abs(best.x).max())
         if status is Status.CONVERGED and x.objective.at_infinity(x.x, x.z, x.x - previous.x):
             status = Status.AT_INFINITY
         keep(status)
@@ -317,6 +321,11 @@ def drive(
     except KeyboardInterrupt:  # the point is there: it must not be lost to its certificate, nor to its writing
         keep(Status.INTERRUPTED)
         return _result(best, nit, Status.INTERRUPTED, trace, "")
+
+
+def _falls_inwards(x: Point) -> bool:
+    """Whether a short step towards zero lowers f beyond rounding: then float64 is not at its limit."""
+    return bool(x.finite and x.f - x.at((1 - INWARDS) * x.x).f > 10 * ROUNDING * abs(x.f))
 
 
 def _anew(x: Point) -> Point:

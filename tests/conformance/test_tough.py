@@ -292,3 +292,18 @@ def test_large_constant(solver):
     """Values at 1e8 hide the last eight digits of the decrease; the slopes do not."""
     result = run(solver, lambda x: 1e8 + bowl(x), FAR, bowl_grad, bowl_hess, gtol=1e-12)
     assert result.status == Status.CONVERGED
+
+
+@pytest.mark.parametrize("method", ["gns", "cubic-newton", "super-newton", "adaptive"])
+def test_a_start_at_which_steps_are_lost_is_no_limit_of_float64(method):
+    X, y = gnsopt.datasets.make_logistic(60, 5, seed=0)
+    run = gnsopt.minimize(gnsopt.Logistic(X, y, l2=1e-3), np.full(5, 1e150), method=method)
+    assert run.status == gnsopt.Status.STEP_FAILURE
+    assert "lost in the rounding of x, 1e+150: start nearer" in run.message
+
+
+def test_a_limit_of_float64_is_told_as_before():
+    X, y = gnsopt.datasets.make_logistic(60, 5, seed=0)
+    for method in ("gns", "cubic-newton", "super-newton", "line-newton", "gradient"):
+        run = gnsopt.minimize(gnsopt.Logistic(X, y, l2=1e-3), method=method, tol=0.0)
+        assert run.status in (gnsopt.Status.PRECISION_LIMIT, gnsopt.Status.CONVERGED)
