@@ -121,16 +121,19 @@ def cubic_step(H: Curvature, x: Point, M: float) -> tuple[float, Array]:
         Step.
     """
     steps: dict[float, Array] = {}
+    values: dict[float, float] = {}
 
     def excess(log_lam: float) -> float:
         """``log |h| - log(2 lam/M)``: decreasing in lam; +inf stands for "not positive definite, go up"."""
+        if log_lam in steps:  # a second solve may round differently: another sign, and Brent's method has no bracket
+            return values[log_lam]
         lam = float(np.exp(log_lam))
         try:
             h = -H.solve(lam, x.g)
         except NotPositiveDefinite:
             return np.inf
-        steps[log_lam] = h
-        return float(np.log(x.metric.norm(h) * M / (2 * lam)))
+        steps[log_lam], values[log_lam] = h, float(np.log(x.metric.norm(h) * M / (2 * lam)))
+        return values[log_lam]
 
     # for H >= 0: |h| <= |g|_*/lam, so lam <= sqrt(M |g|_*/2) at the root
     high = 0.5 * np.log(M * x.dual_norm / 2)

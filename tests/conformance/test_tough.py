@@ -6,7 +6,9 @@ import pytest
 import gnsopt
 from gnsopt import CubicNewton, GradNormSmooth, Status, SuperNewton
 from gnsopt.objective import Callables
+from gnsopt.point import Point
 from gnsopt.registry import SOLVERS
+from gnsopt.solvers.cubic_newton import cubic_step
 from gnsopt.testing import check_result
 
 D = np.array([1.0, 10.0, 100.0])
@@ -307,3 +309,19 @@ def test_a_limit_of_float64_is_told_as_before():
     for method in ("gns", "cubic-newton", "super-newton", "line-newton", "gradient"):
         run = gnsopt.minimize(gnsopt.Logistic(X, y, l2=1e-3), method=method, tol=0.0)
         assert run.status in (gnsopt.Status.PRECISION_LIMIT, gnsopt.Status.CONVERGED)
+
+
+def test_a_cubic_step_stands_solves_that_round_differently():
+    """A shifted solve may change its factorisation after a few shifts; the root lies at the end of the bracket here."""
+
+    class Zero:
+        solves = 0
+
+        def solve(self, lam, b):
+            self.solves += 1
+            return b / lam * (1 - 1e-12 if self.solves == 1 else 1 + 1e-12)
+
+    x = Point(Callables(bowl, 3, jac=bowl_grad), FAR)
+    for M in (1e-3, 1.0, 7.0):
+        lam, h = cubic_step(Zero(), x, M)
+        assert np.linalg.norm(h) == pytest.approx(2 * lam / M, rel=1e-9)
