@@ -97,6 +97,7 @@ def write(path: Path, facts: dict[str, Any], state: State) -> None:
     }
     header |= {name: getattr(state, name) for name in HEADER}
     names = dict.fromkeys(name for row in state.rows for name in row)
+    header["columns"] = list(names)  # a damaged list of contents may end before them
     arrays: dict[str, Any] = {name: getattr(state, name) for name in ARRAYS}
     arrays |= {f"trace/{name}": np.array([row.get(name, np.nan) for row in state.rows]) for name in names}
     with beside(path) as part, part.open("wb") as file:
@@ -148,6 +149,8 @@ def _state(header: dict[str, Any], arrays: dict[str, Any]) -> State:
     """Put the pieces together; raise ValueError where they do not fit."""
     columns = {name[len("trace/") :]: column for name, column in arrays.items() if name.startswith("trace/")}
     lists = {name: column.tolist() for name, column in columns.items()}
+    if missing := set(header.get("columns", ())) - set(lists):  # files of earlier versions do not name them
+        raise ValueError(f"its trace has no column {min(missing)}")
     rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     parts = {name: arrays[name] for name in ARRAYS}
     shape = parts["x"].shape

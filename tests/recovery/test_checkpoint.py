@@ -604,6 +604,8 @@ def test_a_trace_that_lacks_a_column_is_refused(saved, column):
         arrays = {name: file[name] for name in file.files if name != f"trace/{column}"}
     np.savez(saved, **arrays)
     assert column in refusal(saved)
+    with pytest.raises(ValueError, match=f"its trace has no column {column}"):
+        Checkpoint(saved).load()
 
 
 def test_points_of_another_size_are_refused(saved):
