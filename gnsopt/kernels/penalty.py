@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import njit
 
 from gnsopt._typing import Array
-from gnsopt.kernels.dense import REORDER
+
+REORDER = {"contract", "reassoc", "nsz"}  # what vectorised sums need; NaN and infinity keep their meaning
 
 
 @njit(cache=True, fastmath=REORDER)  # type: ignore[misc, unused-ignore]
