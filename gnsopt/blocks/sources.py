@@ -52,6 +52,29 @@ class Part(NamedTuple):
     number: int = 0
 
 
+def aligned(a: Any) -> Any:
+    """Return an array with its entries where NumPy reads them directly, as those of a message of Dask may not be.
+
+    Products with others take another path: slower, and to other bits.
+
+    Parameters
+    ----------
+    a : array, CSR array or anything else
+        What may have come from another process.
+
+    Returns
+    -------
+    object
+        The same, copied only if it must be.
+    """
+    if isinstance(a, np.ndarray):
+        return a if a.flags.aligned else a.copy()
+    if issparse(a) and a.format == "csr":
+        arrays = (a.data, a.indices, a.indptr)
+        return a if all(b.flags.aligned for b in arrays) else csr_array(tuple(map(aligned, arrays)), shape=a.shape)
+    return a
+
+
 class Block:
     """Rows that can be loaded, again and again; it must be possible to send it to another process.
 

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, issparse
 from gnsopt._typing import Array
 from gnsopt.arguments import as_array
 from gnsopt.blocks.engines import Engine, InProcess, OnDask
-from gnsopt.blocks.sources import Block, Part
+from gnsopt.blocks.sources import Block, Part, aligned
 from gnsopt.linalg.design import Design
 from gnsopt.problems.squared import check_targets
 from gnsopt.problems.validation import DENSE_ABOVE, check_design, check_labels
@@ -80,6 +80,7 @@ def look(part: Part, classify: bool) -> Facts:
         If the rows cannot be used; the message begins with the name.
     """
     name = part.name
+    part = part._replace(X=aligned(part.X), y=aligned(part.y), weight=aligned(part.weight))
     try:
         shape = np.shape(part.X)
     except ValueError:

@@ -16,7 +16,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array, issparse, vstack
 
 from gnsopt._typing import Array, IntArray
-from gnsopt.blocks.sources import Part
+from gnsopt.blocks.sources import Part, aligned
 from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Gram
 from gnsopt.problems import LinearModel, Logistic, PoissonRegression, Softmax, SquaredLoss
@@ -55,7 +55,7 @@ class Plan:
     def problem(self, part: Part) -> LinearModel:
         """Return the model over rows that have been checked before."""
         model: Any = copy.copy(self.template)
-        X: Any = part.X if issparse(part.X) else np.asarray(part.X)
+        X: Any = aligned(part.X) if issparse(part.X) else np.asarray(part.X)
         n = X.shape[0]
         if not isinstance(X, np.ndarray):
             X = csr_array(X, dtype=np.float64)
@@ -65,12 +65,12 @@ class Plan:
             X = csr_array((X.data, X.indices, X.indptr), shape=(n, self.n_features))
             X = np.ascontiguousarray(X.toarray()) if self.dense else X
         else:
-            X = np.ascontiguousarray(X, dtype=np.float64)
+            X = np.require(X, np.float64, ["C", "A"])
         model.design = Design(X, self.template.design.intercept)
         w = np.ones(n) if part.weight is None else np.array(part.weight, dtype=float).reshape(-1)
         y = np.asarray(part.y).reshape(-1)
         if self.classes is None:
-            model.y = np.asarray(y, dtype=float)
+            model.y = np.require(y, np.float64, "A")
         else:
             codes = np.searchsorted(self.classes, y)
             w = w if self.factor is None else w * self.factor[codes]
@@ -141,11 +141,22 @@ class Local:
         self.number = part.number
         self._last: tuple[Array, Scores] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes to another worker."""
+        return {"problem": self.problem, "number": self.number}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it; the arrays of a message may have to be copied."""
+        problem = state["problem"]
+        X = problem.design.X
+        self.problem = _over(problem, aligned(X), [problem], [slice(None)])
+        self.number, self._last = state["number"], None
+
     def __sizeof__(self) -> int:
-        """Return the bytes of the rows, by which Dask decides what to leave where it is."""
+        """Return the bytes of the rows and of one x, by which Dask decides what to leave where it is."""
         X = self.problem.design.X
         size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-        return int(size + 5 * self.problem.k * self.problem.weight.nbytes)
+        return int(size + 5 * self.problem.k * self.problem.weight.nbytes + 8 * self.problem.n)
 
     def scores(self, x: Array) -> Scores:
         """Return the shared work at `x`: of the latest x it is kept."""
