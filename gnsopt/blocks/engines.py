@@ -7,10 +7,12 @@ of such pairs, and so on: the same tree everywhere, so that no bit depends on wh
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -19,11 +21,12 @@ import numba
 import numpy as np
 
 from gnsopt.arguments import check_kind
-from gnsopt.blocks.sources import Block, Part, Partition
+from gnsopt.blocks.sources import Block, Part, Partition, aligned
 from gnsopt.exceptions import MissingRequirement
 
 SHARES = 2  # tasks for each thread of a cluster: what a lost worker leaves is spread over others (chosen)
-PATIENCE = 30.0  # seconds to wait for a first worker (chosen)
+PATIENCE = 30.0  # seconds without a worker, at first or during a run (chosen)
+TICK = 1.0  # seconds between two looks whether there are workers (chosen)
 LARGE = 2**17  # bytes of an argument that is sent to each worker once, not with each task (chosen)
 Sums = tuple[Any, ...]  # floats and arrays
 
@@ -151,8 +154,12 @@ class OnDask:
     """
 
     def __init__(self, client: Any) -> None:
-        if not all(hasattr(client, name) for name in ("submit", "map", "gather", "scatter")):
+        if not all(hasattr(client, name) for name in ("submit", "map", "gather", "sync")):
             raise TypeError(f"client={client!r} is no distributed.Client: pass distributed.Client(address)")
+        if client.asynchronous:
+            raise TypeError("client is asynchronous: pass distributed.Client(address) without asynchronous=True")
+        if client.status != "running":
+            raise ValueError(f"client is {client.status}: connect anew, distributed.Client(address)")
         self.client = client
 
     def open(self, blocks: Sequence[Block]) -> list[Any]:
@@ -162,9 +169,7 @@ class OnDask:
             size *= 2
         loaders = [(self._parts(block), number) for number, block in enumerate(blocks)]
         bundles = [loaders[i : i + size] for i in range(0, len(blocks), size)]
-        with warnings.catch_warnings():
-            # arrays of this process are part of the tasks on purpose: the scheduler sends them anew to a new worker
-            warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
+        with _large_tasks():
             return [self.client.submit(_load_all, bundle, pure=False) for bundle in bundles]
 
     def _workers(self) -> dict[str, int]:
@@ -176,17 +181,43 @@ class OnDask:
                              f"{self.client.scheduler.address}'") from None  # fmt: skip
         return dict(self.client.nthreads())
 
-    def _gather(self, futures: Any) -> Any:
-        """Wait for results; what went wrong with the cluster itself is no numerical trouble."""
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Turn what goes wrong with the cluster itself into OSError: it is no numerical trouble."""
         distributed: Any = import_module("distributed")
         try:
-            return self.client.gather(futures)
+            yield
         except distributed.KilledWorker as error:
             raise OSError(
                 f"worker after worker of the cluster died; perhaps they have too little memory: {error}"
             ) from error
-        except CancelledError as error:
-            raise OSError(f"the cluster is gone: {error}") from error
+        except Exception as error:
+            if self.client.status != "running":
+                raise OSError(f"the client of the cluster is {self.client.status}: keep it open during the run, or "
+                              "start the cluster anew") from error  # fmt: skip
+            if isinstance(error, CancelledError):
+                raise OSError(f"the cluster is gone: {error}") from error
+            raise
+
+    def _gather(self, futures: Any) -> Any:
+        """Wait for results, as long as there are workers."""
+        return self.client.sync(self._results, futures)
+
+    async def _results(self, futures: Any) -> Any:
+        work = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
+        seen = time.monotonic()
+        while not (await asyncio.wait([work], timeout=TICK))[0]:
+            if await self.client.nthreads(asynchronous=True):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > PATIENCE:
+                await self.client.cancel(futures, asynchronous=True)
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(asyncio.gather(work, return_exceptions=True), TICK)
+                raise OSError(
+                    f"the cluster has had no worker for {PATIENCE:g} s; start one with 'dask worker "
+                    f"{self.client.scheduler.address}' and run again, or go on from a checkpoint"
+                )
+        return work.result()
 
     def _parts(self, block: Block) -> Any:
         if not isinstance(block, Partition):
@@ -197,25 +228,35 @@ class OnDask:
 
     def then(self, task: Callable[..., Any], handles: Sequence[Any], keep: bool, *args: Any) -> list[Any]:
         """Return futures for ``task(object, *args)``; the workers keep all of them."""
-        return list(self.client.map(_each, handles, task=task, args=self._args(args), pure=False))
+        with self._blamed():
+            return self._map(_each, handles, task, args)
 
     def each(self, task: Callable[..., Any], handles: Sequence[Any], *args: Any) -> list[Any]:
         """Return ``task(object, *args)`` for each object that is not None, in their order."""
-        bundles = self._gather(self.then(task, handles, False, *args))
+        with self._blamed():
+            bundles = self._gather(self._map(_each, handles, task, args))
         return [result for bundle in bundles for result in bundle if result is not None]
 
     def total(self, task: Callable[..., Sums], handles: Sequence[Any], *args: Any) -> Sums:
         """Return the sum of ``task(object, *args)``: one round trip."""
-        sums = self.client.map(_total, handles, task=task, args=self._args(args), pure=False)
-        out: Sums | None = self._gather(self.client.submit(add, sums, pure=False))
+        with self._blamed():
+            sums = self._map(_total, handles, task, args)
+            out: Sums | None = self._gather(self.client.submit(add, sums, pure=False))
         return out or ()
 
-    def _args(self, args: Sequence[Any]) -> list[Any]:
-        """Return the arguments, large arrays as futures that every worker has."""
-        return [
-            self.client.scatter(a, broadcast=True, hash=False) if isinstance(a, np.ndarray) and a.nbytes > LARGE else a
-            for a in args
-        ]
+    def _map(self, each: Callable[..., Any], handles: Sequence[Any], task: Any, args: Sequence[Any]) -> list[Any]:
+        """Return futures for a task over each bundle.
+
+        Large arguments go to the workers as the result of a task, not by `scatter`, which fails with any worker and
+        is not done again. No keywords, for Dask gives large ones a key that all calls share.
+        """
+        m = len(handles)
+        with _large_tasks():
+            given = [
+                self.client.submit(_itself, a, pure=False) if isinstance(a, np.ndarray) and a.nbytes > LARGE else a
+                for a in args
+            ]
+            return list(self.client.map(each, handles, [task] * m, [given] * m, pure=False))
 
 
 Engine = InProcess | OnDask
@@ -257,11 +298,25 @@ def _done(made: Any, task: Callable[..., Any], args: Sequence[Any]) -> Any:
         return task(made, *args)
 
 
+@contextmanager
+def _large_tasks() -> Iterator[None]:
+    """Arrays of this process are part of some tasks on purpose: the scheduler sends them anew to a new worker."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
+        yield
+
+
+def _itself(a: Any) -> Any:
+    return a
+
+
 def _each(bundle: Sequence[Any], task: Callable[..., Any], args: Sequence[Any]) -> list[Any]:
+    args = [aligned(a) for a in args]
     return [_done(made, task, args) for made in bundle]
 
 
 def _total(bundle: Sequence[Any], task: Callable[..., Sums], args: Sequence[Any]) -> Sums | None:
+    args = [aligned(a) for a in args]
     return add(_done(made, task, args) for made in bundle)
 
 
