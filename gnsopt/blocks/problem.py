@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gnsopt._typing import Array
-from gnsopt.arguments import shown
+from gnsopt.arguments import as_array, shown
 from gnsopt.blocks import work
 from gnsopt.blocks.form import LOAD, BlockGram, Outline
 from gnsopt.blocks.recession import falls_for_ever
@@ -19,7 +19,7 @@ from gnsopt.blocks.survey import Survey
 from gnsopt.linalg.metric import DiagonalMetric, Metric
 from gnsopt.objective import Objective
 from gnsopt.problems import LinearModel, PoissonRegression, Softmax, SquaredLoss
-from gnsopt.problems.validation import check_l2, check_variables
+from gnsopt.problems.validation import check_l2, check_variables, unit_scale, unscaled
 from gnsopt.solver import suggest
 
 
@@ -76,6 +76,10 @@ class RowBlocks(Objective):
         Of the whole.
     k : int
         Number of outputs.
+    mass : ndarray
+        Total weight of each class, or of all rows, up to a factor.
+    total_weight : float
+        Sum of all weights, inf where it is above float64.
 
     Raises
     ------
@@ -128,16 +132,19 @@ class RowBlocks(Objective):
         else:
             data = Survey(blocks, classify, client, threads)
         _check_targets(family, data)
-        self.classes, self.mass, self._factor = data.classes, data.mass, None
+        self.classes, self.mass, self._factor, exponent = data.classes, data.mass, None, data.exponent
         if class_weight is not None:
-            self._factor = _check_factor(class_weight, data)
-            self.mass = self.mass * self._factor
+            self._factor, more = _check_factor(class_weight, data)
+            self.mass, exponent = self.mass * self._factor, exponent + more
         self.n_samples, self.n_features = data.n_samples, data.n_features
         labels = 1 if data.classes is None else len(data.classes)
         self.template = work.template(family, labels, data.n_features, bool(fit_intercept))
         self.k, self.n = self.template.k, self.template.n
         total = float(self.mass.sum())
-        plan = work.Plan(self.template, data.classes, self._factor, total, data.n_features, data.dense)
+        self.total_weight = unscaled(total, exponent)
+        seen = {f.number: (f.shape, f.labels, f.mass, f.exponent) for f in data.facts}
+        sums = (self._factor, total, data.exponent)
+        plan = work.Plan(self.template, data.classes, *sums, data.n_features, data.dense, seen)
         self.engine: Any = data.engine
         self._handles = data.engine.then(work.local, data.handles, data.held, plan)
         stored = 12.0 * data.nnz if any(f.sparse for f in data.facts) else 8.0 * data.nnz  # bytes
@@ -403,10 +410,17 @@ def _check_targets(family: type[LinearModel], data: Survey) -> None:
                                  "exactly two: use Softmax")  # fmt: skip
 
 
-def _check_factor(class_weight: Any, data: Survey) -> Array:
-    factor = np.asarray(class_weight, dtype=float)
+def _check_factor(class_weight: Any, data: Survey) -> tuple[Array, int]:
+    """Return the factors by a power of two, and the power."""
+    try:
+        factor = as_array(class_weight, "class_weight", finite=False)
+    except ValueError:
+        factor = np.zeros(())
     if data.classes is None or factor.shape != data.classes.shape:
-        raise ValueError(f"class_weight has shape {factor.shape}; it must have one number for each class")
-    if not (np.isfinite(factor).all() and factor.min() >= 0 and (factor * data.mass).sum() > 0):
-        raise ValueError(f"class_weight={class_weight!r} must be finite, non-negative, and not zero for all samples")
-    return factor
+        labels = "a regression has none" if data.classes is None else f"the classes are {shown(data.classes.tolist())}"
+        raise ValueError(f"class_weight={shown(class_weight)} must have one number for each class: {labels}")
+    scaled, exponent = unit_scale(factor)
+    if not (np.isfinite(factor).all() and factor.min() >= 0 and (scaled * data.mass).sum() > 0):
+        raise ValueError(f"class_weight={shown(class_weight)} must be finite, non-negative, and not zero for all "
+                         "samples")  # fmt: skip
+    return scaled, exponent

@@ -15,7 +15,9 @@ from gnsopt.blocks.engines import Engine, InProcess, OnDask
 from gnsopt.blocks.sources import Block, Part, aligned
 from gnsopt.linalg.design import Design
 from gnsopt.problems.squared import check_targets
-from gnsopt.problems.validation import DENSE_ABOVE, check_design, check_labels
+from gnsopt.problems.validation import DENSE_ABOVE, check_design, check_labels, unit_scale
+
+WIDEST = 2**27  # features: a vector of 1 GiB, of which a run needs several (chosen, above those of any known set)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Facts:
         ``sum_i w_i a_ij^2``.
     least, mean : float
         Smallest target, and weighted sum of the targets, of a regression.
+    exponent : int
+        Power of two by which the weights in all these sums are divided.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Facts:
     moments: Any = None
     least: float = np.inf
     mean: float = 0.0
+    exponent: int = 0
 
 
 def look(part: Part, classify: bool) -> Facts:
@@ -91,8 +96,13 @@ def look(part: Part, classify: bool) -> Facts:
         X = part.X if issparse(part.X) else check_design(part.X)
         design = Design(_checked_sparse(part.X) if issparse(part.X) else X)
         n = design.n_samples
-        w = _raw_weights(part.weight, n)
-        facts: dict[str, Any] = {}
+        if design.n_features > WIDEST:
+            raise ValueError(
+                f"X has {design.n_features} features, more than {WIDEST}: mend the index or the shape that says so, "
+                "or hash the features into fewer"
+            )
+        w, exponent = unit_scale(_raw_weights(part.weight, n))
+        facts: dict[str, Any] = {"exponent": exponent}
         if classify:
             codes, labels = check_labels(part.y, n)
             facts["labels"], facts["mass"] = labels, np.bincount(codes, weights=w, minlength=len(labels))
@@ -168,6 +178,8 @@ class Survey:
         Total weight of each class, or of all rows.
     moments : ndarray of shape (n_features,)
         ``sum_i w_i a_ij^2``.
+    exponent : int
+        Power of two by which the weights in all these sums are divided, so that none overflows.
     """
 
     def __init__(self, blocks: Sequence[Block], classify: bool, client: Any = None, threads: int | None = None) -> None:
@@ -200,14 +212,18 @@ class Survey:
         self.outer = sum(f.outer for f in facts)
         self.dense = self.nnz > DENSE_ABOVE * self.n_samples * self.n_features
         self.sparse = not self.dense and any(f.sparse for f in facts)
+        self.exponent = max((f.exponent for f in facts if f.mass.any()), default=0)
         self.moments = np.zeros(self.n_features)
         for f in facts:
-            self.moments[: f.shape[1]] += f.moments
-        self.least, self.mean = min(f.least for f in facts), sum(f.mean for f in facts)
+            self.moments[: f.shape[1]] += np.ldexp(f.moments, f.exponent - self.exponent)
+        self.least = min(f.least for f in facts)
+        self.mean = sum(float(np.ldexp(f.mean, f.exponent - self.exponent)) for f in facts)
         self.classes: Any = self._classes() if self.classify else None
         self.mass = np.zeros(1 if self.classes is None else len(self.classes))
         for f in facts:
-            self.mass[[0] if self.classes is None else np.searchsorted(self.classes, f.labels)] += f.mass
+            self.mass[[0] if self.classes is None else np.searchsorted(self.classes, f.labels)] += np.ldexp(
+                f.mass, f.exponent - self.exponent
+            )
         if not self.mass.sum() > 0:
             raise ValueError("sample_weight is zero for every sample; at least one must be positive")
 

@@ -21,6 +21,7 @@ from gnsopt.linalg.design import Design
 from gnsopt.linalg.forms import Gram
 from gnsopt.problems import LinearModel, Logistic, PoissonRegression, Softmax, SquaredLoss
 from gnsopt.problems.linear import Scores
+from gnsopt.problems.validation import unit_scale
 
 CLASSIFIERS = (Logistic, Softmax)
 
@@ -38,19 +39,26 @@ class Plan:
     factor : ndarray of shape (n_classes,) or None
         What the weights of each class are multiplied by.
     total : float
-        What all weights are divided by.
+        What all weights are divided by, after the power of two.
+    exponent : int
+        Power of two that they are divided by first.
     n_features : int
         Columns; sparse rows may have fewer.
     dense : bool
         Whether sparse rows are unpacked.
+    seen : dict
+        By the number of each block with rows: shape, labels, and the weights of these with their power of two, when it
+        was looked at.
     """
 
     template: LinearModel
     classes: Any
     factor: Any
     total: float
+    exponent: int
     n_features: int
     dense: bool
+    seen: dict[int, tuple[tuple[int, int], Any, Array, int]]
 
     def problem(self, part: Part) -> LinearModel:
         """Return the model over rows that have been checked before."""
@@ -67,7 +75,7 @@ class Plan:
         else:
             X = np.require(X, np.float64, ["C", "A"])
         model.design = Design(X, self.template.design.intercept)
-        w = np.ones(n) if part.weight is None else np.array(part.weight, dtype=float).reshape(-1)
+        w = np.ldexp(_weights(part), -self.exponent) if self.exponent else _weights(part)
         y = np.asarray(part.y).reshape(-1)
         if self.classes is None:
             model.y = np.require(y, np.float64, "A")
@@ -121,8 +129,40 @@ def local(part: Part, plan: Plan) -> Local | None:
     -------
     Local or None
         The problem.
+
+    Raises
+    ------
+    OSError
+        If the rows are not those that were checked.
     """
-    return Local(part, plan) if np.shape(part.X)[0] else None
+    seen = plan.seen.get(part.number)
+    if not _as_seen(part, seen):
+        raise OSError(f"{part.name} has changed since it was looked at: make the problem anew")
+    return None if seen is None else Local(part, plan)
+
+
+def _as_seen(part: Part, seen: Any) -> bool:
+    """Whether shape, labels and weights of the labels are as they were: what an evaluation would not notice."""
+    rows, *columns = np.shape(part.X)
+    if seen is None:
+        return bool(rows == 0)
+    shape, labels, mass, exponent = seen
+    try:
+        y, (w, power) = np.asarray(part.y).reshape(-1), unit_scale(_weights(part))
+        if not (shape == (rows, max(1, *columns)) and y.shape == w.shape == (rows,) and power == exponent):
+            return False
+        if labels is None:
+            return bool(w.sum() == mass[0] and np.isfinite(y).all())
+        codes = np.searchsorted(labels, y).clip(max=len(labels) - 1)
+        return bool(np.all(labels[codes] == y) and (np.bincount(codes, w, len(labels)) == mass).all())
+    except (TypeError, ValueError):
+        return False
+
+
+def _weights(part: Part) -> Array:
+    if part.weight is None:
+        return np.ones(np.shape(part.X)[0])
+    return np.array(part.weight, dtype=float).reshape(-1)
 
 
 class Local:

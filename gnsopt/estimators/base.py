@@ -25,7 +25,7 @@ from gnsopt.blocks.sources import is_dask
 from gnsopt.estimators.dask_arrays import by_chunks, classifier_problem
 from gnsopt.minimize import minimize
 from gnsopt.problems import Logistic, Softmax
-from gnsopt.problems.validation import check_l2, check_weights
+from gnsopt.problems.validation import check_l2, check_weights, unit_scale, unscaled
 from gnsopt.solver import Solver, suggest
 from gnsopt.solvers.named import find_solver, solver_names
 from gnsopt.stopping import Status
@@ -120,29 +120,30 @@ class LinearClassifier(ClassifierMixin, Linear):
         """Validate; return the problem without a penalty, and the total weight."""
         if is_dask(X):
             blocks = classifier_problem(self, X, y, sample_weight, self._factors)
-            return blocks, float(blocks.mass.sum())
+            return blocks, blocks.total_weight
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, order="C")
         check_classification_targets(y)
         classes = np.unique(y)
         codes = np.searchsorted(classes, y)
         if classes.size < 2:
             raise ValueError(f"y has only one class, {classes[0]!r}; a classifier needs samples of at least 2 classes")
-        weight = self._weights(classes, codes, sample_weight)
+        weight, total = self._weights(classes, codes, sample_weight)
         family = Logistic if classes.size == 2 else Softmax
         problem = family(X, codes, fit_intercept=self.fit_intercept, sample_weight=weight)
         self.classes_ = classes
-        return problem, float(codes.size if weight is None else weight.sum())
+        return problem, total
 
-    def _weights(self, classes: Array, codes: IntArray, sample_weight: Any) -> Array | None:
-        """Return sample weights times class weights, or None if all are one."""
+    def _weights(self, classes: Array, codes: IntArray, sample_weight: Any) -> tuple[Array | None, float]:
+        """Return sample weights times class weights up to a factor, or None if all are one, and the sum of them."""
         if sample_weight is None and self.class_weight is None:
-            return None
+            return None, float(codes.size)
         check_weights(sample_weight, codes.size)
         weight = np.broadcast_to(np.asarray(1.0 if sample_weight is None else sample_weight, dtype=float), codes.shape)
-        if self.class_weight is None:
-            return weight
-        factor = self._factors(classes, np.bincount(codes, weights=weight))
-        return np.asarray(weight * factor[codes])
+        weight, exponent = unit_scale(weight)
+        if self.class_weight is not None:
+            factor, more = unit_scale(self._factors(classes, np.bincount(codes, weights=weight)))
+            weight, exponent = weight * factor[codes], exponent + more
+        return weight, unscaled(weight.sum(), exponent)
 
     def _factors(self, classes: Any, mass: Any) -> Any:
         """Return what the weights of each class are multiplied by, from its total weight; None without."""
@@ -289,6 +290,8 @@ def from_C(C: Any, total: float) -> float:
     """
     if not (isinstance(C, Real) and as_number(C, "C") > 0):
         raise ValueError(f"C={C!r} must be a positive number, or inf for no penalty")
+    if np.isinf(total) and np.isfinite(float(C)):
+        raise ValueError(f"C={C!r} times the sum of sample_weight leaves float64; rescale the weights")
     scaled = float(C) * total
     if not scaled > 1e-300:
         raise ValueError(f"C={C!r} times the sum of sample_weight, {total:.3g}, is zero in float64; rescale them")

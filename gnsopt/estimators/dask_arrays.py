@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from gnsopt.blocks import RowBlocks, Survey, split
@@ -117,8 +118,9 @@ def classifier_problem(
         raise ValueError(
             f"y has only one class, {found.classes[0]!r}; a classifier needs samples of at least 2 classes"
         )
+    check_classification_targets(np.repeat(found.classes, 3))  # each label once would look like a continuous target
     model = "logistic" if len(found.classes) == 2 else "softmax"
     factor = factors(found.classes, found.mass)
-    problem = RowBlocks(model, found, fit_intercept=bool(estimator.fit_intercept), class_weight=factor)
+    problem = RowBlocks(model, found, fit_intercept=estimator.fit_intercept, class_weight=factor)
     estimator.classes_ = found.classes
     return problem

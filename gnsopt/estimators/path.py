@@ -131,8 +131,8 @@ class LogisticRegressionPath(LinearClassifier):
         """
         problem, total = self._problem(X, y, sample_weight)
         self.l2s_ = self._grid(total)
-        with np.errstate(divide="ignore"):
-            self.Cs_ = 1.0 / (self.l2s_ * total)
+        with np.errstate(divide="ignore", invalid="ignore"):  # the total may be above float64
+            self.Cs_ = np.where(self.l2s_ > 0, 1.0 / (self.l2s_ * total), np.inf)
         self.results_: list[OptimizeResult] = []
         x0 = None
         for l2 in self.l2s_:

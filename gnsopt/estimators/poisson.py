@@ -118,7 +118,7 @@ class PoissonRegressor(RegressorMixin, Linear):
         """Return the problem and the weighted mean of the counts."""
         if is_dask(X):
             found = survey(self, X, y, sample_weight, False)
-            blocks = RowBlocks("poisson", found, self.alpha, bool(self.fit_intercept))
+            blocks = RowBlocks("poisson", found, self.alpha, self.fit_intercept)
             return blocks, blocks.target_mean
         problem = PoissonRegression(X, y, self.alpha, self.fit_intercept, sample_weight)
         return problem, float(problem.weight @ problem.y)

@@ -209,6 +209,45 @@ def check_weights(sample_weight: Any, n_samples: int) -> Array:
     return np.asarray(w / w.sum())
 
 
+def unit_scale(w: Array) -> tuple[Array, int]:
+    """Return weights by a power of two of which the largest is between 1 and 2: their sums cannot overflow.
+
+    Parameters
+    ----------
+    w : ndarray
+        Non-negative.
+
+    Returns
+    -------
+    weights : ndarray
+        ``w / 2^exponent``, exact unless it underflows.
+    exponent : int
+        0 where no weight is positive, or one is not finite.
+    """
+    top = float(w.max(initial=0.0))
+    exponent = math.frexp(top)[1] - 1 if 0 < top < math.inf else 0
+    return (np.ldexp(w, -exponent) if exponent else w), exponent
+
+
+def unscaled(total: float, exponent: int) -> float:
+    """Return ``2^exponent total``, inf where it is above float64.
+
+    Parameters
+    ----------
+    total : float
+        Sum of weights that were divided by the power of two.
+    exponent : int
+        The power.
+
+    Returns
+    -------
+    float
+        The sum of the weights.
+    """
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(total, exponent))
+
+
 def check_l2(l2: Any, n_features: int) -> Array:
     """Return the penalty of each feature.
 

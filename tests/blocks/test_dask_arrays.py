@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.preprocessing import StandardScaler
 
 from gnsopt import Logistic, RowBlocks
@@ -84,11 +84,37 @@ def test_misuse():
         (lambda: PoissonRegressor().fit(DX, -codes), "chunk 1: y has a value of -1"),
         (lambda: LogisticRegression().fit(da.where(DX > 1, np.nan, DX), codes), "chunk 0: X contains NaN"),
         (lambda: LogisticRegression().fit(DX, codes).predict(DX[:, :2]), "expecting"),
+        (lambda: LogisticRegression().fit(DX, dask(X[:, 0] + 0.1)), "continuous"),
+        (lambda: LogisticRegression(fit_intercept="no").fit(DX, codes), "fit_intercept='no' must be True or False"),
+        (lambda: PoissonRegressor(fit_intercept=None).fit(DX, codes), "fit_intercept=None must be True or False"),
     ):
         with pytest.raises(ValueError, match=message):
             fit()
     with pytest.raises(NotFittedError):
         LogisticRegression().predict(DX)
+
+
+def test_labels_that_are_many_are_no_continuous_target():
+    letters = np.arange(150) % 26
+    assert len(LogisticRegression(max_iter=30).fit(DX, dask(letters)).classes_) == 26
+
+
+@pytest.mark.parametrize("weight", ["balanced", {0: 1.0, 1: 1e308, 2: 1.0}])
+def test_weights_whose_sum_is_above_float64(weight):
+    """In memory and in chunks; with C the total counts, and has no number."""
+    huge = np.full(150, 2.0**1023)
+    fits = [
+        LogisticRegression(l2=0.1, class_weight=weight, tol=1e-10).fit(*data)
+        for data in ((DX, dask(codes), dask(huge)), (X, codes, huge), (X, codes))
+    ]
+    for ours in fits[:2]:
+        np.testing.assert_allclose(ours.coef_, fits[2].coef_, rtol=0, atol=1e-9)
+    for data in ((DX, dask(codes), dask(huge)), (X, codes, huge)):
+        with pytest.raises(ValueError, match="C=1.0 times the sum of sample_weight leaves float64"):
+            LogisticRegression().fit(*data)
+    path = LogisticRegressionPath(l2s=[0.1, 0.0], max_iter=3)
+    with pytest.warns(ConvergenceWarning):
+        assert list(path.fit(X, codes > 0, huge).Cs_) == [0.0, np.inf]
 
 
 def test_on_a_cluster(client):
