@@ -7,6 +7,7 @@ of such pairs, and so on: the same tree everywhere, so that no bit depends on wh
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import warnings
 from collections import deque
@@ -320,6 +321,13 @@ def _total(bundle: Sequence[Any], task: Callable[..., Sums], args: Sequence[Any]
     return add(_done(made, task, args) for made in bundle)
 
 
+def _is_address(address: str) -> bool:
+    if address.startswith("inproc://"):
+        return True
+    found = re.fullmatch(r"(?:(?:tcp|tls|ucx|wss?)://)?(?:[^\s:/\[\]]+|\[[\da-fA-F:.]+\]):(\d{1,5})/?", address)
+    return found is not None and 0 < int(found[1]) < 2**16
+
+
 def connect(address: str) -> Any:
     """Return a client of the Dask scheduler at `address`.
 
@@ -341,6 +349,8 @@ def connect(address: str) -> Any:
         If nobody answers.
     """
     check_kind(address, "address", str)
+    if not _is_address(address):  # of which Client complains after a long time, and twice
+        raise ValueError(f"no Dask scheduler answers at {address!r}: write its host and port, tcp://host:8786")
     try:
         Client: Any = import_module("distributed").Client
     except ImportError as error:

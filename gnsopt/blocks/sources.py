@@ -69,9 +69,11 @@ def aligned(a: Any) -> Any:
     """
     if isinstance(a, np.ndarray):
         return a if a.flags.aligned else a.copy()
-    if issparse(a) and a.format == "csr":
-        arrays = (a.data, a.indices, a.indptr)
-        return a if all(b.flags.aligned for b in arrays) else csr_array(tuple(map(aligned, arrays)), shape=a.shape)
+    rows: Any = a
+    if issparse(a) and rows.format == "csr":
+        arrays = (rows.data, rows.indices, rows.indptr)
+        if not all(b.flags.aligned for b in arrays):
+            return csr_array(tuple(map(aligned, arrays)), shape=rows.shape)
     return a
 
 
@@ -185,6 +187,7 @@ class Shard(Block):
     def __post_init__(self) -> None:
         """Refuse what is no path."""
         check_kind(self.path, "path", str)
+        check_flag(self.zero_based)
 
     def load(self) -> Part:
         """Read the file."""
@@ -192,11 +195,15 @@ class Shard(Block):
             return Part(*datasets.load(Path(self.path), zero_based=self.zero_based), None)
         try:
             # opened here, for np.load(path) leaves a damaged file open
-            with open(self.path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files if name in MEMBERS}
+            with open(self.path, "rb") as handle:
+                file = np.load(handle, allow_pickle=False)
+                if isinstance(file, np.ndarray):
+                    raise ValueError("it is one array, as numpy.save writes it; use numpy.savez(file, X=X, y=y)")
+                with file:
+                    arrays = {name: file[name] for name in file.files if name in MEMBERS}
         except FileNotFoundError:
             raise
-        except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise OSError(f"{self.path} cannot be read as .npz: {error}") from error
         if "y" not in arrays:
             raise ValueError(f"{self.path} has no array 'y': save it with numpy.savez(file, X=X, y=y)")
@@ -208,13 +215,18 @@ class Shard(Block):
         try:
             rows, columns = (int(size) for size in arrays["shape"])
             X = csr_array(tuple(arrays[name] for name in CSR[:3]), shape=(rows, columns))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, MemoryError) as error:
             raise ValueError(f"{self.path} holds no CSR matrix: {error}") from error
         return Part(X, y, weight)
 
 
 CSR = ("data", "indices", "indptr", "shape")
 MEMBERS = ("X", "y", "sample_weight", *CSR)
+DAMAGE = (
+    *(ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError),  # of entries that are compressed or encrypted as zipfile cannot read
+    *(MemoryError, OverflowError),  # of a header that says too much
+)
 
 
 @dataclass(frozen=True)
@@ -305,8 +317,8 @@ def shards(
     Parameters
     ----------
     pattern : str or sequence of str
-        A pattern like ``"part-*.npz"`` or ``"shards/*.svm.xz"``, in whose matches numbers sort by value; or paths, in
-        their order.
+        A pattern like ``"part-*.npz"`` or ``"shards/*.svm.xz"``, in whose matches numbers sort by value, unless a file
+        has just this name; or paths, in their order.
     zero_based : bool, default=False
         Whether the indices of svmlight text start at 0.
 
@@ -320,9 +332,11 @@ def shards(
     FileNotFoundError
         If there is no such file.
     """
+    check_flag(zero_based)
     if isinstance(pattern, str | os.PathLike):
         text = os.path.expanduser(os.fspath(pattern))
-        paths = sorted((p for p in glob.glob(text, recursive=True) if os.path.isfile(p)), key=_by_numbers)
+        found = [text] if os.path.isfile(text) else glob.glob(text, recursive=True)  # a file's name may have brackets
+        paths = sorted((p for p in found if os.path.isfile(p)), key=_by_numbers)
         if not paths:
             raise FileNotFoundError(f"pattern={os.fspath(pattern)!r}: no file matches")
     else:
@@ -351,6 +365,18 @@ def is_dask(a: Any) -> bool:
     """
     module = sys.modules.get("dask")
     return module is not None and bool(module.is_dask_collection(a))
+
+
+def check_flag(zero_based: Any) -> None:
+    """Refuse what is neither True nor False, such as a word.
+
+    Parameters
+    ----------
+    zero_based : bool
+        What the user gave.
+    """
+    if not isinstance(zero_based, bool | np.bool_):
+        raise ValueError(f"zero_based={shown(zero_based)} must be True or False")
 
 
 def _by_numbers(path: str) -> list[Any]:

@@ -181,7 +181,7 @@ def check_figure(path: Path | None) -> None:
 
 def check_distinct(read: Iterable[str | Path], written: dict[str, Path | None]) -> None:
     """Refuse files that would be written over each other, or over what is read (names, or patterns of them)."""
-    found = (file for each in read for file in glob.glob(str(each), recursive=True))
+    found = (file for each in read for file in [str(each), *glob.glob(str(each), recursive=True)])
     taken = {os.path.realpath(file): "what is read" for file in found}
     for option, path in written.items():
         place = None if path is None else os.path.realpath(path)

@@ -250,11 +250,22 @@ def test_what_goes_wrong_with_the_cluster_is_no_numerical_trouble(client, folder
 
 def test_connect_says_what_is_wrong(monkeypatch):
     pytest.importorskip("distributed")
-    with pytest.raises(ValueError, match="no Dask scheduler answers at 'nonsense://x'"):
-        connect("nonsense://x")
+    for address in ("nonsense://x", "nonsense", "", "-1", "http://x:1", "x:0", "x:99999", "tcp://[::1]"):
+        with pytest.raises(ValueError, match=f"no Dask scheduler answers at {address!r}: write".replace("[::1]", ".*")):
+            connect(address)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingRequirement, match=r"pip install 'gnsopt\[dask\]'"):
         connect("tcp://127.0.0.1:1")
+
+
+def test_addresses_as_dask_writes_them(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    asked = []
+    monkeypatch.setattr(distributed, "Client", lambda address, **options: asked.append(address))
+    addresses = ["tcp://10.0.0.1:8786", "10.0.0.1:8786", "tls://a.b-c:1", "tcp://[::1]:8786", "inproc://10.0.0.1/7/1"]
+    for address in addresses:
+        connect(address)
+    assert asked == addresses
 
 
 def test_dask_is_imported_only_by_those_who_use_it():

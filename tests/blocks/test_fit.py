@@ -29,6 +29,15 @@ def gns(capsys, monkeypatch, tmp_path):
     return run
 
 
+def test_a_name_with_brackets(gns, tmp_path):
+    """Of a file that is there: it is read, and not written over."""
+    (tmp_path / "part-0.npz").rename(tmp_path / "one[1].npz")
+    code, out, err = gns("fit 'one[1].npz'")
+    assert (code, "40 samples" in out) == (0, True), err
+    code, _, err = gns("fit 'one[1].npz' --save-weights 'one[1].npz'")
+    assert (code, "would overwrite what is read" in err) == (2, True), err
+
+
 def objective(out):
     return float(next(line for line in out.splitlines() if line.startswith("objective")).split()[1])
 

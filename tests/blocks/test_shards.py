@@ -2,17 +2,20 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import zipfile
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from gnsopt import Logistic, RowBlocks, Softmax, datasets, minimize
+from gnsopt import Logistic, RowBlocks, Softmax, SquaredLoss, datasets, minimize
 from gnsopt.blocks import Block, Slice, Survey, shards, split
 
 X, y = datasets.make_logistic(90, 5, density=0.4, seed=1)
 XD = X.toarray()
+FAMILIES = {"logistic": Logistic, "squared": SquaredLoss}
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +128,68 @@ def test_a_damaged_file_is_named(tmp_path):
         RowBlocks("logistic", shards(tmp_path / "part-*.svm"))
 
 
+def test_a_shard_that_says_too_much_is_named(tmp_path):
+    """A header, a shape or an index that no memory holds is refused before that memory is taken."""
+    np.save(tmp_path / "array.npy", XD)
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**15, 5)})
+    with zipfile.ZipFile(tmp_path / "header.npz", "w") as archive:
+        archive.writestr("X.npy", header.getvalue())
+    S = X[:2]
+    np.savez(tmp_path / "wide.npz", data=S.data, indices=S.indices, indptr=S.indptr, shape=(2, 10**15), y=[0, 1])
+    np.savez(tmp_path / "tall.npz", data=S.data, indices=S.indices, indptr=S.indptr, shape=(10**15, 5), y=[0, 1])
+    np.savez(tmp_path / "inf.npz", data=S.data, indices=S.indices, indptr=S.indptr, shape=(np.inf, 5), y=[0, 1])
+    (tmp_path / "index.svm").write_bytes(b"1 2:3 2000000000:4\n-1 1:1\n")
+    for name, message in (
+        ("array.npz", r"array\.npz cannot be read as \.npz: it is one array.*savez"),
+        ("header.npz", r"header\.npz cannot be read"),
+        ("wide.npz", r"wide\.npz: X has 1000000000000000 features, more than"),
+        ("tall.npz", r"tall\.npz holds no CSR matrix"),
+        ("inf.npz", r"inf\.npz holds no CSR matrix"),
+        ("index.svm", r"index\.svm: X has 2000000000 features, more than .*hash"),
+    ):
+        with pytest.raises((ValueError, OSError), match=message):
+            RowBlocks("logistic", shards(tmp_path / name))
+    for zero_based in ("no", 1, None):
+        with pytest.raises(ValueError, match="zero_based=.*must be True or False"):
+            shards(tmp_path / "wide.npz", zero_based=zero_based)
+
+
+CHANGES = {
+    "rows": dict(X=XD[:20], y=y[:20]),
+    "columns": dict(X=XD[:30, :4], y=y[:30]),
+    "a new label": dict(X=XD[:30], y=np.where(y[:30] > 0, 5, -1)),
+    "labels": dict(X=XD[:30], y=-y[:30]),
+    "words": dict(X=XD[:30], y=np.where(y[:30] > 0, "a", "b")),
+    "weights": dict(X=XD[:30], y=y[:30], sample_weight=np.full(30, 2.5)),
+    "weights' number": dict(X=XD[:30], y=y[:30], sample_weight=np.ones(29)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("model", ["logistic", "squared"])
+def test_a_shard_that_changes_after_the_survey_is_named(tmp_path, change, model):
+    """Not fitted with the labels and the total weight of before, which would end as a success."""
+    write(tmp_path, "dense")
+    problem = RowBlocks(model, shards(tmp_path / "part-*.npz"), l2=0.1)
+    assert minimize(problem, options={"maxiter": 1}).nit == 1
+    if model == "squared" and change in ("a new label", "labels"):
+        return  # any number is a target
+    np.savez(tmp_path / "part-0.npz", **CHANGES[change])
+    with pytest.raises(OSError, match=r"part-0\.npz has changed since it was looked at"):
+        minimize(problem)
+
+
+def test_a_file_is_taken_as_it_is_called(tmp_path):
+    """Brackets of a name are no pattern where there is a file."""
+    write(tmp_path, "dense", parts=1)
+    (tmp_path / "part-0.npz").rename(tmp_path / "one[1].npz")
+    assert [block.name for block in shards(tmp_path / "one[1].npz")] == [str(tmp_path / "one[1].npz")]
+    (tmp_path / "one1.npz").write_bytes(b"")
+    assert len(shards(tmp_path / "one[1].npz")) == len(shards(tmp_path / "one[12].npz")) == 1
+
+
 def test_no_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file matches"):
         shards(tmp_path / "*.npz")
@@ -164,6 +229,10 @@ def test_misuse_of_the_problem():
         (lambda: RowBlocks("logistic", split(XD, y, np.zeros(90))), "zero for every sample"),
         (lambda: RowBlocks("logistic", split(XD, y), class_weight=[1.0]), "class_weight"),
         (lambda: RowBlocks("logistic", split(XD, y), class_weight=[-1.0, 1.0]), "class_weight"),
+        (lambda: RowBlocks("logistic", blocks, class_weight="balanced"), "class_weight='balanced' must .*classes are"),
+        (lambda: RowBlocks("logistic", blocks, class_weight={0: 1.0}), "class_weight={0: 1.0} must have one number"),
+        (lambda: RowBlocks("logistic", blocks, class_weight=[1j, 1.0]), "class_weight=.*must have one number"),
+        (lambda: RowBlocks("squared", blocks, class_weight=[1.0]), "class_weight=.*regression has none"),
         (lambda: RowBlocks("squared", Survey(split(XD, y), True)), "classify"),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
@@ -178,6 +247,30 @@ def test_a_block_of_zero_weights_and_one_that_lacks_a_class():
     problem = RowBlocks("logistic", split(XD[order], y[order], w, rows=30), l2=0.1)
     whole = Logistic(XD[order], y[order], l2=0.1, sample_weight=w)
     assert abs(minimize(problem, tol=1e-12).fun - minimize(whole, tol=1e-12).fun) <= 1e-15
+
+
+@pytest.mark.parametrize("model", ["logistic", "squared"])
+def test_weights_whose_sum_is_above_float64(model):
+    """Nor below it: a power of two changes no bit."""
+    w = 1.0 + np.arange(90) % 4
+    results = []
+    for scale in (1.0, 2.0**1021, 2.0**-1070):
+        problem = RowBlocks(model, split(XD, y, scale * w), l2=0.1, fit_intercept=True)
+        results.append(minimize(problem, tol=1e-10).x.tobytes())
+    assert len(set(results)) == 1
+    assert RowBlocks(model, split(XD, y, 2.0**1021 * w)).total_weight == np.inf
+    assert RowBlocks(model, split(XD, y, 4.0 * w)).total_weight == 4 * w.sum()
+    whole = FAMILIES[model](XD, y, l2=0.1, fit_intercept=True, sample_weight=1e308 * (w / 4))
+    mixed = RowBlocks(model, split(XD, y, 1e308 * (w / 4), rows=7), l2=0.1, fit_intercept=True)
+    np.testing.assert_allclose(minimize(mixed, tol=1e-10).x, minimize(whole, tol=1e-10).x, rtol=0, atol=1e-9)
+    small = np.where(np.arange(90) < 45, 1e-300, 1e308)  # one block has only small weights
+    assert minimize(RowBlocks(model, split(XD, y, small, rows=45), l2=0.1)).success
+
+
+def test_class_weights_whose_sum_is_above_float64():
+    blocks = split(XD, y)
+    ours, theirs = (RowBlocks("logistic", blocks, l2=0.1, class_weight=c) for c in ([2.0**1023, 2.0**1022], [2.0, 1.0]))
+    assert minimize(ours).x.tobytes() == minimize(theirs).x.tobytes()
 
 
 def test_a_block_of_ones_own():
