@@ -23,6 +23,7 @@ FORMAT = 2  # of a cell's file; part of its key, so that a change of format comp
 PROVENANCE = ("paper", "figure", "claim")
 STOP = ("gap", "gtol", "norm", "maxiter", "maxtime")
 RUN = {"repeats": 1, "warmup": 0, "threads": 1, "seed": 0}
+LEAST = {"repeats": 1, "warmup": 0, "threads": 1, "seed": 0, "maxiter": 0}  # of integers
 TURNS = ("interleave", "budget")  # of the repeats; not every toml has them
 QUICK = ("run", "problem", "solver", "stop")
 
@@ -74,14 +75,16 @@ def read(path: Path, quick: bool = False) -> Config:
     try:
         table = tomllib.loads(text.decode())
         _known(table, ("provenance", "run", "grid", "quick"), "the file")
-        provenance = table.get("provenance", {})
-        missing = [name for name in PROVENANCE if not provenance.get(name)]
+        provenance = _table(table.get("provenance", {}), "provenance")
+        missing = [name for name in PROVENANCE if not isinstance(provenance.get(name), str) or not provenance[name]]
         if missing:
-            raise ValueError(f"[provenance] lacks {', '.join(missing)}")
-        overrides = table.get("quick", {}) if quick else {}
+            raise ValueError(f"[provenance] lacks {', '.join(missing)}; write each as a string")
+        overrides = _table(table.get("quick", {}), "quick")
         _known(overrides, QUICK, "[quick]")
-        settings = RUN | table.get("run", {}) | overrides.get("run", {})
+        overrides = {name: _table(value, f"quick.{name}") for name, value in overrides.items()} if quick else {}
+        settings = RUN | _table(table.get("run", {}), "run") | overrides.get("run", {})
         _known(settings, (*RUN, *TURNS, *STOP), "[run]")
+        _check({name: value for name, value in settings.items() if name not in STOP}, "[run]")
         cells = tuple(_cells(table.get("grid", []), settings, overrides))
         if not cells:
             raise ValueError("there is no cell: add a [[grid]] with problem and solver")
@@ -100,23 +103,28 @@ def read(path: Path, quick: bool = False) -> Config:
 def _cells(grids: Any, settings: dict[str, Any], overrides: dict[str, Any]) -> Iterator[Cell]:
     run = {name: settings[name] for name in (*RUN, *TURNS) if name in settings}
     defaults = {name: settings[name] for name in STOP if name in settings}
+    if not isinstance(grids, list):
+        raise ValueError(f"grid = {grids!r} must be tables; begin each with a line [[grid]]")
     for grid in grids:
-        _known(grid, ("problem", "solver", "stop"), "[[grid]]")
+        _known(_table(grid, "grid"), ("problem", "solver", "stop"), "[[grid]]")
         problems = [_override(p, overrides.get("problem", {})) for p in _tables(grid, "problem", "name")]
         solvers = [_override(s, overrides.get("solver", {})) for s in _tables(grid, "solver", "method")]
         stops = grid.get("stop", {})
-        stops = [defaults | s | overrides.get("stop", {}) for s in ([stops] if isinstance(stops, dict) else stops)]
+        stops = stops if isinstance(stops, list) else [stops]
+        stops = [defaults | _table(s, "stop") | overrides.get("stop", {}) for s in stops]
         for problem, solver, stop in itertools.product(_expand(problems), _expand(solvers), _expand(stops)):
             _known(stop, STOP, "stop")
-            label = str(solver.get("label", solver["method"])).format(**solver)
+            for each, where in ((problem, "problem"), (solver, "solver"), (stop, "stop")):
+                _check(each, where)
+            label = _label(str(solver.get("label", solver["method"])), solver)
             own = {name: value for name, value in solver.items() if name != "label"}
             yield Cell(label, problem, own, stop, run)
 
 
 def _tables(grid: dict[str, Any], name: str, needed: str) -> list[dict[str, Any]]:
     tables = grid.get(name, [])
-    tables = [tables] if isinstance(tables, dict) else tables
-    if not tables or any(needed not in table for table in tables):
+    tables = tables if isinstance(tables, list) else [tables]
+    if not tables or any(needed not in _table(table, name) for table in tables):
         raise ValueError(f"[[grid]] needs {name} = {{{needed} = ...}}, one table or a list of them")
     return tables
 
@@ -133,6 +141,45 @@ def _expand(tables: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         choices = [value if isinstance(value, list) else [value] for value in table.values()]
         expanded += [dict(zip(table, values, strict=True)) for values in itertools.product(*choices)]
     return expanded
+
+
+def _label(text: str, solver: dict[str, Any]) -> str:
+    try:
+        return text.format(**solver)
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"label = {text!r} cannot be written: {error!r}; in braces stands a setting of its solver, one of "
+            f"{', '.join(solver)}"
+        ) from None
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} = {value!r} must be a table: {name} = {{key = value}}, or a line [{name}]")
+    return value
+
+
+def _check(table: dict[str, Any], where: str) -> None:
+    """Refuse values that no sweep can have: they would end it as a traceback, or in each cell."""
+    for name, value in table.items():
+        if not _plain(value):
+            raise ValueError(f"{where}: {name} = {value} is a date; write a number or a string")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in LEAST and where in ("[run]", "stop"):
+            if not (number and isinstance(value, int) and LEAST[name] <= value < 2**63):
+                raise ValueError(f"{where}: {name} = {value!r} must be an integer of at least {LEAST[name]}")
+        elif (where == "stop" and name != "norm") or (where == "[run]" and name == "budget"):
+            if not (number and value >= 0):
+                raise ValueError(f"{where}: {name} = {value!r} must be a number of at least 0")
+        elif (where, name) in (("problem", "name"), ("solver", "method"), ("[run]", "interleave")):
+            if not isinstance(value, str):
+                raise ValueError(f"{where}: {name} = {value!r} must be a string")
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | dict):
+        return all(map(_plain, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str | int | float)
 
 
 def _known(table: dict[str, Any], names: Iterable[str], where: str) -> None:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         configs = [config.read(path, options.quick) for path in find(options.what)]
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     environment.limit_threads_from_start(max(each.threads for each in configs))
     try:

@@ -135,11 +135,63 @@ def test_the_key_sees_every_setting_but_the_label(toml):
         ("", "no cell"),
         ("[run", "figure.toml"),
         (SMALL + SMALL.replace('"gram"', '"identity"'), "two curves"),
+        (SMALL.replace('"GNS"', '"{foo}"'), "label = '{foo}' .*KeyError.* one of label, method, metric"),
+        (SMALL.replace('"GNS"', '"{}"'), "label = '{}' cannot be written"),
+        (SMALL.replace('"GNS"', '"{"'), "label = '{' cannot be written"),
+        (SMALL.replace('"GNS"', '"{metric:d}"'), "label = '{metric:d}' cannot be written"),
+        *(
+            (f"[run]\n{name} = {value}" + SMALL, f"{name} = .* must be an integer of at least {least}")
+            for name, values, least in (
+                ("threads", ('"a"', 0, -1, 1.5, "true", 10**30, "[1]"), 1),
+                ("repeats", ('"a"', 0), 1),
+                ("warmup", (-1,), 0),
+                ("seed", ('"a"', -1, 0.5), 0),
+                ("maxiter", (-1, '"a"'), 0),
+            )
+            for value in values
+        ),
+        ("[run]\nbudget = -1" + SMALL, "budget = -1 must be a number of at least 0"),
+        ("[run]\ninterleave = 1" + SMALL, "interleave = 1 must be a string"),
+        ("[run]\nseed = 2020-01-01" + SMALL, "seed = 2020-01-01 is a date"),
+        (SMALL.replace("1e-8", '"a"'), "stop: gap = 'a' must be a number"),
+        (SMALL.replace("1e-8", "nan"), "stop: gap = nan must be a number"),
+        (SMALL.replace("{gap = 1e-8}", "1"), "stop = 1 must be a table"),
+        (SMALL.replace("{gap = 1e-8}", "[1]"), "stop = 1 must be a table"),
+        (SMALL.replace("n = 8", "n = 2020-01-01"), "problem: n = 2020-01-01 is a date"),
+        (SMALL.replace("n = 8", "n = {a = [12:00:00]}"), "problem: n = .* is a date"),
+        (SMALL.replace('"gram"', "2020-01-01T00:00:00"), "solver: metric = .* is a date"),
+        (SMALL.replace('"logsumexp"', "1"), "problem: name = 1 must be a string"),
+        (SMALL.replace('"gns"', "1"), "solver: method = 1 must be a string"),
+        (SMALL.replace("{name", "1 # {name"), "problem = 1 must be a table"),
+        (SMALL.replace("{name", "[1] # {name"), "problem = 1 must be a table"),
+        (SMALL.replace("[[grid]]", "[grid]"), r"grid = .* must be tables; begin each with a line \[\[grid\]\]"),
     ],
 )
 def test_misuse_is_told(toml, text, message):
     with pytest.raises(ValueError, match=message):
         config.read(toml(text))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("grid = 1", "grid = 1 must be tables"),
+        ("grid = [1]", "grid = 1 must be a table"),
+        ("run = 1", "run = 1 must be a table"),
+        ("quick = 1", "quick = 1 must be a table"),
+        ("quick.stop = 1", "quick.stop = 1 must be a table"),
+        ("provenance = 1", "provenance = 1 must be a table"),
+        ("provenance = {paper = 1}", "lacks paper, figure, claim; write each as a string"),
+    ],
+)
+def test_what_is_no_table_ends_in_one_line(tmp_path, capsys, line, message):
+    path = tmp_path / "x.toml"
+    path.write_text(f"{line}\n{'' if line.startswith('provenance') else HEAD}")
+    with pytest.raises(SystemExit) as exit:
+        run.main([str(path), "--quick"])
+    told = capsys.readouterr().err.strip().splitlines()
+    assert (exit.value.code, told[-1].startswith("python -m experiments.run: error: ")) == (2, True), told
+    assert message in told[-1]
 
 
 def test_provenance_is_asked_for(tmp_path):
