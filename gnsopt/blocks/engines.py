@@ -229,8 +229,9 @@ class OnDask:
 
     def then(self, task: Callable[..., Any], handles: Sequence[Any], keep: bool, *args: Any) -> list[Any]:
         """Return futures for ``task(object, *args)``; the workers keep all of them."""
-        with self._blamed():
-            return self._map(_each, handles, task, args)
+        with self._blamed(), _large_tasks():  # a plan has a few numbers of each block: it goes once, not with each task
+            given = [self.client.submit(_itself, a, pure=False) for a in args]
+            return self._map(_each, handles, task, given)
 
     def each(self, task: Callable[..., Any], handles: Sequence[Any], *args: Any) -> list[Any]:
         """Return ``task(object, *args)`` for each object that is not None, in their order."""

@@ -220,7 +220,7 @@ def test_a_client_of_a_coroutine_is_refused(client):
 def test_arguments_of_a_middle_size_are_not_taken_for_each_other(client):
     """Dask gives what it finds large a name of its own, which two runs at once would share."""
     bundle = [client.submit(list, ["made"], pure=False)]
-    asked = [OnDask(client).then(_second, bundle, False, np.full(14_000, float(i))) for i in range(3)]
+    asked = [OnDask(client)._map(_each, bundle, _second, [np.full(14_000, float(i))]) for i in range(3)]
     assert client.gather([futures[0] for futures in asked]) == [[0.0], [1.0], [2.0]]
 
 

@@ -267,6 +267,15 @@ def test_weights_whose_sum_is_above_float64(model):
     assert minimize(RowBlocks(model, split(XD, y, small, rows=45), l2=0.1)).success
 
 
+def test_rows_that_lie_in_memory_otherwise_have_not_changed():
+    """Views with steps, backwards, as columns, of other types: their sums have the bits of the first look."""
+    w, XM, ym = np.random.default_rng(0).random(900), np.tile(XD, (10, 1)), np.tile(y, 10)
+    for weight in (w[::-1], np.repeat(w, 2)[::2], w[:, None], w.astype(np.float32)[::-1]):
+        for model in ("logistic", "squared"):
+            problem = RowBlocks(model, split(XM[::-1], ym[::-1].astype(np.int8), weight, rows=400), l2=0.1)
+            assert minimize(problem).success
+
+
 def test_class_weights_whose_sum_is_above_float64():
     blocks = split(XD, y)
     ours, theirs = (RowBlocks("logistic", blocks, l2=0.1, class_weight=c) for c in ([2.0**1023, 2.0**1022], [2.0, 1.0]))
