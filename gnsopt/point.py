@@ -38,6 +38,8 @@ class Counts:
         What was chosen automatically, by name; ``choices["curvature"]`` is a sentence.
     memory : bool
         Whether the curvature of the run remembers more than the point, which a checkpoint lacks.
+    rows : bool
+        Whether the run has asked for the Gram matrix of the rows.
     first : float
         Dual norm of the first gradient of a run that goes on from a checkpoint; 0 in one that begins.
     """
@@ -49,6 +51,7 @@ class Counts:
     nsolve: int = 0
     choices: dict[str, str] = field(default_factory=dict)
     memory: bool = False
+    rows: bool = False
     first: float = 0.0
 
     def as_dict(self) -> dict[str, int]:

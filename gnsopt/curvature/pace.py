@@ -48,15 +48,15 @@ def pace_of(gram: Any, metric: Metric, foresee: Callable[[float, float], Any]) -
 def mean_diagonal(gram: Gram, metric: Metric) -> Apply:
     """Return division by ``ridge + sigma B``: the diagonal of the Hessian if all samples had the same weight sigma.
 
-    It is exact at the start of logistic and softmax regression, where all scores are equal, and costs no product with
-    the data anywhere.
+    With the second moments of the features in `B` it is exact at the start of logistic and softmax regression, where
+    all scores are equal; it costs no product with the data anywhere.
 
     Parameters
     ----------
     gram : Gram
         The Hessian.
     metric : Metric
-        ``B``, diagonal: the second moments of the features.
+        ``B``, diagonal.
 
     Returns
     -------

@@ -126,10 +126,10 @@ def through_rows(iterates: Iterates, x: Point, patient: bool = False) -> Iterato
 def _by_data(iterates: Iterates, x: Point) -> Iterator[tuple[Point, dict[str, float]]]:
     """Yield the steps by the data themselves: all of them, or those before the solver asks for the Gram matrix."""
     form = x.hess() if x.objective.offers("row_space") else None
-    if isinstance(form, Gram) and prefers_row_space(form, x) and dear_rows(form):
+    if isinstance(form, Gram) and prefers_row_space(form, x) and dear_rows(form, x):
         for x, scalars in iterates(x):  # noqa: B020
             yield x, scalars
-            if form.design.has_row_gram:
+            if x.counts.rows:
                 break
 
 

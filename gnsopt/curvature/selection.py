@@ -123,6 +123,7 @@ class Engine:
         product = form.product_price
 
         def solves() -> Shifted:
+            x.counts.rows = True
             x.counts.nhev += 1
             return RowSpaceShifted(form, x.metric)
 
@@ -130,7 +131,7 @@ class Engine:
             self._spent += product
             return max(self._spent, min(ahead * product, LEVERAGE * self._spent)) >= form.design.row_gram_price or None
 
-        dear = x.forcing and self.method == "auto" and dear_rows(form)
+        dear = x.forcing and self.method == "auto" and dear_rows(form, x)
         pace = pace_of(form, x.metric, worth) if dear else None
         return Rented(solves, pace) if pace is not None else solves()
 
@@ -156,8 +157,8 @@ class Engine:
             if level > len(offers) or budget < self._ask:
                 return None
             price, make, whole = offers[level - 1]
-            if budget < price(lam):
-                self._ask = SELDOM * budget
+            if budget < (cost := price(lam)):
+                self._ask = min(SELDOM * budget, cost)
                 return None
             self._spent, self._ask, self._level, self._fresh = 0.0, 0.0, level, True
             x.counts.nhev += whole
@@ -274,20 +275,27 @@ def prefers_row_space(form: Gram, x: Point) -> bool:
     return bool(form.design.row_gram_price + n**3 / 3 <= SOLVES * AUTO * product)
 
 
-def dear_rows(form: Gram) -> bool:
-    """Return whether the Gram matrix of the rows is still to be built, at a price that quick steps may save.
+def dear_rows(form: Gram, x: Point) -> bool:
+    """Return whether quick steps by the data may save the price of the Gram matrix of the rows.
 
     Parameters
     ----------
     form : Gram
-        A Hessian of the problem.
+        The Hessian at `x`.
+    x : Point
+        A point of the run, whose counts know whether it has asked for that matrix.
 
     Returns
     -------
     bool
-        Whether it costs more than `RENT` products.
+        Whether it costs more than `RENT` products, and is what solves by the data would be made with (with several
+        outputs conjugate gradients are as good). Not without a penalty: the minimiser of least norm is found in the
+        space of the rows.
     """
-    return not form.design.has_row_gram and form.design.row_gram_price > RENT * form.product_price
+    solves = _row_space_price(form, x) <= AUTO * (form.product_price + VECTOR_WORK * form.n)
+    penalised = bool(form.ridge.reshape(-1, form.k)[: form.design.n_features].all())
+    dear = form.design.row_gram_price > RENT * form.product_price
+    return dear and not x.counts.rows and penalised and (solves or form.k > 1)
 
 
 Offer = tuple[Callable[[float], float], Callable[[], Preconditioner], bool]  # price at a shift, maker, of all rows?

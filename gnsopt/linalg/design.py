@@ -406,11 +406,6 @@ class Design:
 
     # ---------------------------------------------------------------------------------------------------- rows
 
-    @property
-    def has_row_gram(self) -> bool:
-        """Whether `row_gram` has been built."""
-        return "row_gram" in self.__dict__
-
     @cached_property
     def row_gram(self) -> Array:
         """``X X'`` of shape (n_samples, n_samples), built once; the intercept is not in it."""
