@@ -124,6 +124,8 @@ class KKTPoint:
         Multipliers.
     """
 
+    provisional = False  # its values are those of the problem
+
     def __init__(self, primal: Primal, y: Array) -> None:
         self.primal, self.y = primal, y
         self.problem, self.work, self.x = primal.problem, primal.work, primal.x

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -215,7 +214,7 @@ class LinearModel(Objective):
         twin.ridge = np.concatenate([np.full(span.L.shape[1] * self.k, self.ridge[0]), self.ridge[d:]])
         return twin, span
 
-    @cached_property
+    @property
     def _plain(self) -> bool:
         """Whether no function of this model has been overridden."""
         return all(getattr(getattr(self, name), "__func__", None) is getattr(LinearModel, name) for name in LINEAR)
