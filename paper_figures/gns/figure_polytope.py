@@ -14,6 +14,7 @@ HALF, ONE = "super-universal Newton, α = 0.667", "super-universal Newton, α = 
 GRADIENT, FAST = "gradient method", "fast gradient method"
 SECOND = (GNS, CUBIC, HALF, ONE)
 GOLDEN = {GNS: (140, 283), CUBIC: (97, 1221), HALF: (163, 325), ONE: (155, 312)}  # iterations and systems to 1e-8
+ROUNDING = {ONE: 0.04, CUBIC: 0.02}  # a start that is moved by 1e-15 takes α = 1 from 152 to 158 iterations
 F_STAR = 1.2281365751219e-4  # the best value of all runs
 
 
@@ -35,7 +36,7 @@ def claim(results: Results) -> None:
     if not results.quick:
         for label, golden in GOLDEN.items():
             pair = dict(enumerate(second[label]))
-            assert near(pair, dict(enumerate(golden)), 0.02 if label in (ONE, CUBIC) else 0), (
+            assert near(pair, dict(enumerate(golden)), ROUNDING.get(label, 0)), (
                 f"{label}: {pair}, not {golden}"
             )
         assert second[CUBIC] == (min(pair[0] for pair in second.values()), max(pair[1] for pair in second.values()))
