@@ -36,9 +36,7 @@ def claim(results: Results) -> None:
     if not results.quick:
         for label, golden in GOLDEN.items():
             pair = dict(enumerate(second[label]))
-            assert near(pair, dict(enumerate(golden)), ROUNDING.get(label, 0)), (
-                f"{label}: {pair}, not {golden}"
-            )
+            assert near(pair, dict(enumerate(golden)), ROUNDING.get(label, 0)), f"{label}: {pair}, not {golden}"
         assert second[CUBIC] == (min(pair[0] for pair in second.values()), max(pair[1] for pair in second.values()))
         for label in (HALF, ONE):
             assert all(ours < theirs for ours, theirs in zip(second[GNS], second[label], strict=True)), f"{found}"
